@@ -1,0 +1,141 @@
+"""The command line: `python -m app serve | migrate | seed | doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from app import doctor
+from app.config import FIELDS, ConfigError, Secret, Settings
+from app.core.errors import Problem
+from app.main import open_storage, run_until_signal
+from app.storage.database import StorageError
+from app.storage.migrations import NewerDatabase
+from catalog.documents import CatalogError
+
+DESCRIPTION = """\
+CallMissed gateway. Settings come from environment variables:
+
+{settings}
+
+Start everything for a first try with ./scripts/run instead.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 with one clear message on standard error."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environment(_environment(options))
+        configure_log(settings.log_level)
+        command: Callable[[Settings, argparse.Namespace], int] = options.command
+        return command(settings, options)
+    except (ConfigError, CatalogError, NewerDatabase, StorageError, Problem, OSError) as error:
+        print(f"{error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+        return 1
+
+
+def configure_log(level: str) -> None:
+    """JSON lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def serve(settings: Settings, _options: argparse.Namespace) -> int:
+    if not settings.secret_key:
+        raise ConfigError(["SECRET_KEY: not set; make one with `openssl rand -hex 32` and keep it"])
+    sys.setswitchinterval(0.001)
+    trio.run(run_until_signal, settings)
+    return 0
+
+
+def migrate(settings: Settings, _options: argparse.Namespace) -> int:
+    async def run() -> None:
+        async with open_storage(settings):
+            pass
+
+    trio.run(run)
+    print(f"{settings.database_url} is up to date.")  # noqa: T201
+    return 0
+
+
+def seed(settings: Settings, options: argparse.Namespace) -> int:
+    from scripts import seed_catalog, seed_tenants
+
+    code = seed_catalog.run(settings, dry_run=options.dry_run)
+    if code == 0 and options.tenants:
+        code = seed_tenants.run(settings, Path(options.tenants), dry_run=options.dry_run)
+    return code
+
+
+def check(settings: Settings, _options: argparse.Namespace) -> int:
+    return trio.run(doctor.run, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description=DESCRIPTION.format(settings="\n".join(_setting_lines())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("serve", serve, "serve the gateway until SIGINT or SIGTERM"),
+        ("migrate", migrate, "bring the database up to date"),
+        ("seed", seed, "write the catalog, and tenants from a file, to the database"),
+        ("doctor", check, "check configuration and reachability and say what to fix"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=run)
+        command.add_argument("--database", help="instead of DATABASE_URL")
+        if name == "serve":
+            command.add_argument("--host", help="instead of HOST")
+            command.add_argument("--port", help="instead of PORT")
+            command.add_argument("--certfile", help="TLS certificate chain (PEM)")
+            command.add_argument("--keyfile", help="TLS private key (PEM)")
+        if name == "seed":
+            command.add_argument("--tenants", metavar="FILE", help="TOML, JSON or CSV file of tenants, members, keys, grants")
+            command.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
+    return parser
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    """The environment with the command line's own words over it."""
+    given = {
+        "DATABASE_URL": getattr(options, "database", None),
+        "HOST": getattr(options, "host", None),
+        "PORT": getattr(options, "port", None),
+        "CERTFILE": getattr(options, "certfile", None),
+        "KEYFILE": getattr(options, "keyfile", None),
+    }
+    return {**os.environ, **{name: text for name, text in given.items() if text is not None}}
+
+
+def _setting_lines() -> list[str]:
+    lines = []
+    for name, default, doc in FIELDS:
+        shown = "" if isinstance(default, Secret) or default == "" else f" [{default}]"
+        lines.append(f"  {name:<22} {doc}{shown}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`POST /v1/chat/completions`: HTTP in, HTTP out; what happens between is `usecases.chat`."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response, request
+
+from app.api import credentials
+from app.api.exchange import SENT, Exchange, current_exchange
+from app.api.services import ApiServices
+from app.api.stream import JsonSink, StreamSink
+from app.core.chat import ChatRequest, parse_chat
+from app.core.chat_stream import ChatWriter
+from app.core.errors import Problem
+from app.core.identity import Principal
+from app.usecases.chat import Origin, Served, run_chat
+
+ENDPOINT = "/v1/chat/completions"
+
+
+def blueprint(services: ApiServices) -> Blueprint:
+    api = Blueprint("chat", __name__)
+
+    @api.post(ENDPOINT)
+    async def create_completion() -> Response:
+        exchange = current_exchange(request)
+
+        async def answer(principal: Principal) -> None:
+            credentials.check(exchange, principal, "llm")
+            await _answer(services, exchange, principal, parse_chat(exchange.body))
+
+        await services.access.run(credentials.api_key(exchange), answer)
+        return SENT
+
+    return api
+
+
+async def _answer(services: ApiServices, exchange: Exchange, principal: Principal, chat: ChatRequest) -> None:
+    origin = Origin(exchange.request_id, ENDPOINT, _retries(exchange))
+    if not chat.stream:
+        await run_chat(services.chat, principal, chat, JsonSink(exchange, chat.n), origin)
+        return
+
+    def make_writer(served: Served) -> ChatWriter:
+        return ChatWriter(
+            served.id,
+            served.created,
+            served.model,
+            chat.n,
+            include_usage=chat.include_usage,
+            logprobs=chat.wants_logprobs,
+        )
+
+    sink = StreamSink(exchange, services.stream_rules, make_writer)
+    try:
+        await run_chat(services.chat, principal, chat, sink, origin)
+    except Problem as problem:
+        if not sink.opened:
+            raise
+        await sink.fail(problem)
+
+
+def _retries(exchange: Exchange) -> int:
+    """What an SDK says of its own retries (compat.md H8)."""
+    text = exchange.header(b"x-stainless-retry-count") or "0"
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0

@@ -1,0 +1,31 @@
+"""The credential of a request, and where it may be used from."""
+
+from __future__ import annotations
+
+from app.api.exchange import Exchange
+from app.core.errors import Problem
+from app.core.identity import Principal
+
+
+def api_key(exchange: Exchange) -> str | None:
+    """The Bearer token as sent; `access` judges it."""
+    scheme, _, token = (exchange.header(b"authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def check(exchange: Exchange, principal: Principal, permission: str) -> None:
+    """Domain allowlist, then service permission (spec.md section 3, checks 4 and 5). Raises Problem 403."""
+    exchange.note["tenant"] = principal.tenant_id
+    if "*" not in principal.allowed_domains:
+        origin = exchange.header(b"origin")
+        if origin is not None and not _allowed(origin, principal.allowed_domains):
+            raise Problem(
+                "domain_not_allowed", "This key may not be used from this origin. Change its allowed domains."
+            )
+    if not principal.may(permission):
+        raise Problem("permission_denied", f"API key missing required permission: {permission}")
+
+
+def _allowed(origin: str, domains: frozenset[str]) -> bool:
+    host = origin.partition("://")[2].rpartition(":")[0] or origin.partition("://")[2]
+    return origin in domains or host in domains

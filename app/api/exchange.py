@@ -1,0 +1,208 @@
+"""One HTTP request from its head to its last byte: id, bounded body, hang-up, alarm clock, reply, access line.
+
+Takes the place of quart-trio's connection class. It reads the body whole and bounded before the app runs (traps.md 1
+and 10), runs the app in the task it was given, and keeps one more task that waits for the client to leave and rings
+the alarm (first-byte grace, heartbeats), so that a streamed call needs no task, timer or channel of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+import trio
+from quart import Quart, Response
+from quart.wrappers import Request
+from quart_trio.asgi import TrioASGIHTTPConnection
+
+from app.api import cors
+from app.api.access_log import AccessLog
+from app.core.errors import Problem
+from app.core.identity import now_us
+
+log = structlog.get_logger(__name__)
+SCOPE_KEY: Final = "callmissed.exchange"
+DRAIN_S: Final = 2.0
+HTTP_NO_CONTENT: Final = 204
+NO_ALARM: Final = float("inf")
+Headers = list[tuple[bytes, bytes]]
+
+#: What a handler returns when it has answered through the exchange itself.
+SENT: Final = Response("")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRules:
+    """Bounds of every request."""
+
+    body_cap: int = 20 * 1024 * 1024
+    body_deadline_s: float = 60.0
+    dashboard_origin: str | None = None
+
+
+class Left(Exception):
+    """The client closed before its request was complete."""
+
+
+class Exchange(TrioASGIHTTPConnection):
+    """Made by the app for each request; handlers reach it through `current_exchange`."""
+
+    def __init__(self, app: Quart, scope: Any) -> None:
+        super().__init__(app, scope)
+        self.rules: ExchangeRules = app.config["EXCHANGE_RULES"]
+        self.access_log: AccessLog | None = app.config["ACCESS_LOG"]
+        self.at_us = now_us()
+        self.began = trio.current_time()
+        self.request_id = "req_" + secrets.token_hex(12)
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.body = b""
+        self.status = 0
+        self.sent_bytes = 0
+        #: What the access line says besides; handlers fill it.
+        self.note: dict[str, object] = {}
+        self._send: Callable[[Any], Awaitable[None]]
+        self._cancel_scope: trio.CancelScope
+        self._alarm: Callable[[], Awaitable[float]] | None = None
+        self._alarm_scope: trio.CancelScope | None = None
+        self._alarm_at = NO_ALARM
+        scope[SCOPE_KEY] = self
+
+    async def __call__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        self._send = send
+        try:
+            if self.scope["method"] == "OPTIONS":
+                await self.reply(204, cors.preflight(self.headers, self.rules.dashboard_origin), b"")
+                return
+            try:
+                self.body = await self._read(receive)
+            except Problem as problem:
+                await self.refuse(problem, [(b"connection", b"close")])
+                await _drain(receive)
+                return
+            async with trio.open_nursery() as nursery:
+                self._cancel_scope = nursery.cancel_scope
+                nursery.start_soon(self._watch, receive)
+                await self._answer()
+                nursery.cancel_scope.cancel()
+        except Left:
+            self.status = self.status or 499
+        finally:
+            if self.access_log is not None:
+                self.access_log.write(self)
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin1")
+
+    @property
+    def started(self) -> bool:
+        """Whether a status has been sent."""
+        return self.status != 0
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head, with the headers that every reply carries."""
+        self.status = status
+        head = [*headers, (b"x-request-id", self.request_id.encode())]
+        if b"origin" in self.headers:
+            head += cors.reply_headers(self.headers[b"origin"], self.rules.dashboard_origin)
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def send(self, data: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body. Waits while the client reads slowly."""
+        self.sent_bytes += len(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer of known length."""
+        length = [] if status == HTTP_NO_CONTENT else [(b"content-length", str(len(body)).encode())]
+        await self.start(status, [*headers, *length])
+        await self.send(body, more=False)
+
+    async def reply_json(self, body: bytes, headers: Headers | None = None, status: int = 200) -> None:
+        await self.reply(status, [(b"content-type", b"application/json"), *(headers or ())], body)
+
+    async def refuse(self, problem: Problem, headers: Headers | None = None) -> None:
+        """The error envelope with its headers."""
+        self.note["code"] = problem.code
+        more = [(name.lower().encode(), value.encode()) for name, value in problem.response_headers().items()]
+        await self.reply_json(problem.body(), [*more, *(headers or ())], problem.status)
+
+    def set_alarm(self, at: float, ring: Callable[[], Awaitable[float]]) -> None:
+        """Call `ring` at `at` (trio time) in the watching task; it returns when to ring next. Replaces the last one."""
+        self._alarm, self._alarm_at = ring, at
+        if self._alarm_scope is not None:
+            self._alarm_scope.deadline = at
+
+    def abandon(self) -> None:
+        """End the exchange as if the client had left: it does not read any more."""
+        self.note["stuck"] = True
+        self._cancel_scope.cancel()
+
+    async def _answer(self) -> None:
+        request = self._create_request_from_scope(self._send)
+        request.body.append(self.body)
+        request.body.set_complete()
+        response = await self.app.handle_request(request)
+        if response is SENT:
+            return
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+        body = await response.get_data() if isinstance(response, Response) else response.get_data()
+        await self.reply(
+            response.status_code,
+            [header for header in headers if header[0] != b"content-length"],
+            body if isinstance(body, bytes) else body.encode(),
+        )
+
+    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> bytes:
+        """The whole body. Raises Problem when it is too large or too slow, Left when the client goes."""
+        declared = self.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self.rules.body_cap:
+            raise self._too_large()
+        body = bytearray()
+        with trio.move_on_after(self.rules.body_deadline_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Left
+                body += message.get("body", b"")
+                if len(body) > self.rules.body_cap:
+                    raise self._too_large()
+                if not message.get("more_body", False):
+                    return bytes(body)
+        raise Problem(
+            "invalid_request_error",
+            f"The request body did not arrive within {self.rules.body_deadline_s:.0f} seconds. Send it again.",
+        )
+
+    def _too_large(self) -> Problem:
+        return Problem("request_too_large", f"The request body is larger than {self.rules.body_cap} bytes.")
+
+    async def _watch(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """Cancel the exchange when the client leaves; ring the alarm meanwhile."""
+        while True:
+            with trio.CancelScope(deadline=self._alarm_at) as self._alarm_scope:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    self.note.setdefault("left", True)
+                    self._cancel_scope.cancel()
+                    return
+            if self._alarm_scope.cancelled_caught and self._alarm is not None:
+                self._alarm_at = await self._alarm()
+
+
+def current_exchange(request: Request) -> Exchange:
+    """The exchange of Quart's current request."""
+    exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]
+    return exchange
+
+
+async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Read on for a moment after a refusal, so that a client still sending gets to see the answer."""
+    with trio.move_on_after(DRAIN_S):
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return

@@ -1,0 +1,20 @@
+"""What the blueprints are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.api.stream import StreamRules
+from app.storage.database import Database
+from app.usecases.access import Access
+from app.usecases.chat import ChatServices
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Built by `app.main`, shared by every request."""
+
+    db: Database
+    access: Access
+    chat: ChatServices
+    stream_rules: StreamRules

@@ -1,0 +1,178 @@
+"""Where a chat answer goes: an SSE stream that opens in time and never falls silent, or one JSON body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from app.api.exchange import NO_ALARM, Exchange, Headers
+from app.core.accumulate import Accumulator
+from app.core.deltas import Delta, Usage
+from app.core.errors import Problem
+from app.core.ledger import rate_headers
+from app.core.writer import StreamWriter
+from app.usecases.chat import Served
+
+EVENT_STREAM: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """Seconds: until the answer begins in any case, between signs of life, and for a client that does not read."""
+
+    first_byte_grace_s: float = 0.08
+    heartbeat_s: float = 10.0
+    stuck_s: float = 30.0
+
+
+def served_headers(served: Served, exchange: Exchange) -> Headers:
+    """What a reply tells about its call (spec.md section 18)."""
+    headers = [
+        (b"x-generation-id", served.id.encode()),
+        (b"x-cm-attempts", str(served.attempts).encode()),
+        (b"openai-processing-ms", str(int((trio.current_time() - exchange.began) * 1000)).encode()),
+    ]
+    headers += [(name.encode(), value.encode()) for name, value in rate_headers(served.rate).items()]
+    if served.provider:
+        headers.append((b"x-cm-provider", served.provider.encode()))
+    if served.dropped:
+        headers.append((b"x-cm-dropped-params", ", ".join(served.dropped).encode()))
+    return headers
+
+
+class StreamSink:
+    """A `ChatSink` that writes events as they come.
+
+    The exchange's alarm opens the stream when the grace is over and sends a heartbeat after each silence; both happen
+    in the watching task while the call's task waits for its provider.
+    """
+
+    def __init__(self, exchange: Exchange, rules: StreamRules, make_writer: Callable[[Served], StreamWriter]) -> None:
+        self.opened = False
+        self._exchange = exchange
+        self._rules = rules
+        self._make_writer = make_writer
+        self._writer: StreamWriter
+        self._served: Served
+        self._opening: trio.Event | None = None
+        self._sending_since = NO_ALARM
+        self._last_sent = 0.0
+        self._ended = False
+
+    def admitted(self, served: Served, *, early: bool) -> None:
+        self._served = served
+        self._exchange.note["call"] = served.id
+        if early:
+            self._open_in_time()
+
+    def accepted(self) -> None:
+        if not self.opened:
+            self._open_in_time()
+
+    async def write(self, deltas: Sequence[Delta]) -> None:
+        if not self.opened:
+            await self._open(deltas)
+            return
+        if self._opening is not None:
+            await self._opening.wait()
+        await self._send(self._writer.write(deltas))
+
+    async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
+        if not self.opened:
+            await self._open(())
+        elif self._opening is not None:
+            await self._opening.wait()
+        await self._end(self._writer.close(finishes, usage))
+
+    async def fail(self, problem: Problem) -> None:
+        """The honest in-band error of an answer that has begun."""
+        if self._opening is not None:
+            await self._opening.wait()
+        self._exchange.note["code"] = problem.code
+        await self._end(self._writer.error(problem))
+
+    def _open_in_time(self) -> None:
+        self._exchange.set_alarm(trio.current_time() + self._rules.first_byte_grace_s, self._ring)
+
+    async def _ring(self) -> float:
+        """The alarm: open, show a sign of life, or give up on a client that does not read. Returns the next alarm."""
+        now = trio.current_time()
+        if self._ended:
+            return NO_ALARM
+        if not self.opened:
+            await self._open(())
+            return trio.current_time() + self._rules.heartbeat_s
+        if self._sending_since + self._rules.stuck_s <= now:
+            self._exchange.abandon()
+            return NO_ALARM
+        if self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NO_ALARM:
+            await self._send(self._writer.heartbeat())
+            now = trio.current_time()
+        return min(max(self._last_sent, now - 1) + self._rules.heartbeat_s, self._sending_since + self._rules.stuck_s)
+
+    async def _open(self, deltas: Sequence[Delta]) -> None:
+        self.opened = True
+        opening = self._opening = trio.Event()
+        self._writer = self._make_writer(self._served)
+        first = self._writer.open()
+        if deltas:
+            first += self._writer.write(deltas)
+        self._last_sent = trio.current_time()
+        try:
+            await self._exchange.start(200, [*EVENT_STREAM, *served_headers(self._served, self._exchange)])
+            await self._send(first)
+        finally:
+            opening.set()
+            self._opening = None
+        self._exchange.set_alarm(self._last_sent + self._rules.heartbeat_s, self._ring)
+
+    async def _send(self, data: bytes) -> None:
+        if not data or self._ended:
+            return
+        self._sending_since = trio.current_time()
+        await self._exchange.send(data)
+        self._last_sent = trio.current_time()
+        self._sending_since = NO_ALARM
+
+    async def _end(self, data: bytes) -> None:
+        self._ended = True
+        self._sending_since = trio.current_time()
+        self._exchange.set_alarm(self._sending_since + self._rules.stuck_s, self._stuck)
+        await self._exchange.send(data, more=False)
+
+    async def _stuck(self) -> float:
+        self._exchange.abandon()
+        return NO_ALARM
+
+
+class JsonSink:
+    """A `ChatSink` that folds the answer into one completion and sends it when the call is settled."""
+
+    def __init__(self, exchange: Exchange, choices: int) -> None:
+        self.opened = False
+        self._exchange = exchange
+        self._choices = choices
+        self._folded = Accumulator()
+        self._served: Served
+
+    def admitted(self, served: Served, *, early: bool) -> None:
+        self._served = served
+        self._exchange.note["call"] = served.id
+
+    def accepted(self) -> None:
+        pass
+
+    async def write(self, deltas: Sequence[Delta]) -> None:
+        self._folded.add(deltas)
+
+    async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
+        served = self._served
+        body = self._folded.completion(served.id, served.created, served.model, finishes, usage, self._choices)
+        await self._exchange.reply_json(body, served_headers(served, self._exchange))

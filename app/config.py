@@ -1,0 +1,152 @@
+"""Settings from the environment: complete, checked at start, frozen; secrets never show in a repr.
+
+`FIELDS` is the one table of what can be set; the README's configuration table and `python -m app doctor` print it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
+MIN_SECRET: Final = 16
+
+
+class ConfigError(Exception):
+    """Every setting that is wrong, one line each: its name and what to write instead."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("The configuration is wrong:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+class Secret(str):
+    """A string that does not show itself when an object that holds it is printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+
+def setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One field for each environment variable of the same name in capitals."""
+
+    database_url: str = setting("sqlite:///data/gateway.db", "where everything is kept: sqlite:///PATH")
+    secret_key: Secret = setting(Secret(), "server's own secret, at least 16 characters: key digests depend on it")
+    host: str = setting("127.0.0.1", "address to listen on")
+    port: int = setting(8000, "port to listen on, 0 for any free one")
+    certfile: str = setting("", "TLS certificate chain (PEM); with keyfile HTTP/2 is negotiated by ALPN")
+    keyfile: str = setting("", "TLS private key (PEM)")
+    openrouter_api_key: Secret = setting(Secret(), "OpenRouter: every slash id, auto")
+    openrouter_base_url: str = setting("https://openrouter.ai/api/v1", "OpenRouter's base URL")
+    cloudflare_api_token: Secret = setting(Secret(), "Cloudflare Workers AI: kimi, gpt-oss, gemma, glm, ...")
+    cloudflare_account_id: str = setting("", "the account that the token belongs to")
+    cloudflare_base_url: str = setting("https://api.cloudflare.com/client/v4", "Cloudflare's API base URL")
+    sarvam_api_key: Secret = setting(Secret(), "Sarvam AI: sarvam-30b, sarvam-105b")
+    sarvam_base_url: str = setting("https://api.sarvam.ai", "Sarvam's base URL")
+    fast_api_key: Secret = setting(Secret(), "the host of kimi-k2.5-fast (Clarifai); without it Cloudflare serves it")
+    fast_base_url: str = setting("https://api.clarifai.com/v2/ext/openai/v1", "OpenAI base URL of that host")
+    self_hosted_base_url: str = setting("", "an OpenAI base URL such as http://127.0.0.1:11434/v1; models: local/ID")
+    self_hosted_api_key: Secret = setting(Secret(), "its key, if it wants one")
+    self_hosted_flavour: Flavour = setting("generic", "generic, ollama, vllm or llamacpp")
+    dashboard_origin: str = setting("", "origin that may send cookies, such as https://app.example.com")
+    max_parallel: int = setting(512, "calls in flight to one provider's host")
+    body_cap_bytes: int = setting(20 * 1024 * 1024, "largest request body")
+    first_byte_grace_s: float = setting(0.08, "a stream begins after this long even if no provider has answered")
+    heartbeat_s: float = setting(10.0, "silence after which a stream shows a sign of life")
+    connect_s: float = setting(5.0, "deadline for connecting to a provider")
+    first_byte_s: float = setting(0.0, "deadline for a provider's first chunk; 0 takes the dialect's own (30 or 120)")
+    gap_s: float = setting(60.0, "deadline between two chunks of a provider")
+    total_s: float = setting(600.0, "deadline for a whole provider call")
+    write_deadline_s: float = setting(30.0, "a client that reads nothing for this long is cut off")
+    drain_s: float = setting(30.0, "time for running requests to end after SIGTERM")
+    hold_s: float = setting(900.0, "life of a hold; the sweeper frees what outlives it")
+    sweep_s: float = setting(5.0, "pause between two sweeps")
+    database_deadline_s: float = setting(5.0, "a write that takes longer is answered 503")
+    sqlite_synchronous: Literal["FULL", "NORMAL"] = setting("FULL", "FULL survives a power cut, NORMAL a crash")
+    access_log: bool = setting(True, "one JSON line per request on standard output")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "what the log shows")
+
+    @property
+    def sqlite_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Raises ConfigError with every fault. An empty variable counts as unset."""
+        environment = os.environ if environment is None else environment
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            text = environment.get(each.name.upper(), "").strip()
+            if text:
+                try:
+                    values[each.name] = _read(text, type(each.default), str(each.type))
+                except ValueError as error:
+                    faults.append(f"{each.name.upper()}: {error}")
+        if faults:
+            raise ConfigError(faults)
+        settings = cls(**values)
+        faults = settings.faults()
+        if faults:
+            raise ConfigError(faults)
+        return settings
+
+    def faults(self) -> list[str]:
+        """What is wrong with the settings taken together."""
+        faults = []
+        if not self.database_url.startswith("sqlite:///") or not self.database_url.removeprefix("sqlite:///"):
+            faults.append("DATABASE_URL: write sqlite:///PATH, such as sqlite:///data/gateway.db")
+        if self.secret_key and len(self.secret_key) < MIN_SECRET:
+            faults.append(f"SECRET_KEY: use at least {MIN_SECRET} characters, such as from `openssl rand -hex 32`")
+        if bool(self.certfile) != bool(self.keyfile):
+            faults.append("CERTFILE and KEYFILE go together: set both or none")
+        if bool(self.cloudflare_api_token) != bool(self.cloudflare_account_id):
+            faults.append("CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID go together: set both or none")
+        for name in ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted"):
+            url = getattr(self, f"{name}_base_url")
+            if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+                faults.append(f"{name.upper()}_BASE_URL: {url!r} is not an http or https URL")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, int | float) and value < 0:
+                faults.append(f"{each.name.upper()}: {value} is negative")
+        return faults
+
+
+FIELDS: Final = tuple((each.name.upper(), each.default, each.metadata["doc"]) for each in fields(Settings))
+
+
+def _read(text: str, kind: type, annotation: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("0", "1", "true", "false", "yes", "no", "on", "off"):
+            raise ValueError(f"{text!r} is not a yes or no; write 1 or 0")
+        return text.lower() in ("1", "true", "yes", "on")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a number") from None
+    words = _words(annotation)
+    if words and text not in words:
+        raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+    return kind(text)
+
+
+def _words(annotation: str) -> tuple[str, ...]:
+    """The words of a `Literal[...]` annotation, or none."""
+    if annotation == "Flavour":
+        return ("generic", "ollama", "vllm", "llamacpp")
+    if not annotation.startswith("Literal["):
+        return ()
+    return tuple(word.strip(" \"'") for word in annotation.removeprefix("Literal[").removesuffix("]").split(","))

@@ -1,0 +1,97 @@
+"""What a chat call owes at any moment: a running tally of its output, and the rows of the settlement table.
+
+Source: pains.md section 2, rows B2 to B11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.core.deltas import Delta, Usage
+from app.core.ledger import Basis, Outcome
+from app.core.pricing import TokenPrice
+from app.core.tokens import count_text
+
+#: A token is at least one byte, a character at most four.
+WIDEST_CHAR: Final = 4
+SMALL_TEXT: Final = 2048
+
+CancelSemantics = Literal["stops_billing", "bills_anyway", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What an ending charges, and the row of the settlement table that says so."""
+
+    outcome: Outcome
+    cost_ucr: int
+    basis: Basis
+    rule: str
+
+
+class Tally:
+    """The output of one call as it comes, and what it costs at `price`; counted exactly only when it matters."""
+
+    __slots__ = ("_bound", "_counted", "_pieces", "_unseen", "price", "prompt_tokens")
+
+    def __init__(self, price: TokenPrice, prompt_tokens: int) -> None:
+        self.price = price
+        self.prompt_tokens = prompt_tokens
+        self._pieces: list[str] = []
+        self._unseen: list[str] = []
+        self._counted = 0
+        self._bound = 0
+
+    def add(self, deltas: list[Delta]) -> None:
+        for delta in deltas:
+            if delta.content:
+                self._take(delta.content)
+            if delta.reasoning:
+                self._take(delta.reasoning)
+            if delta.refusal:
+                self._take(delta.refusal)
+            if delta.tools:
+                for tool in delta.tools:
+                    self._take((tool.name or "") + tool.arguments)
+
+    def running_cost_ucr(self, free_below_ucr: int) -> int:
+        """Never less than the cost so far. Below `free_below_ucr` a cheap upper bound will do."""
+        bound = self.price.tokens_ucr(self.prompt_tokens, self._counted + self._bound)
+        if bound < free_below_ucr or not self._unseen:
+            return bound
+        self._counted += count_text("".join(self._unseen))
+        self._unseen.clear()
+        self._bound = 0
+        return self.price.tokens_ucr(self.prompt_tokens, self._counted)
+
+    def text(self) -> str:
+        """Everything that was generated, for one exact count at the end."""
+        return "".join(self._pieces)
+
+    @property
+    def empty(self) -> bool:
+        return not self._pieces
+
+    def _take(self, text: str) -> None:
+        self._pieces.append(text)
+        self._unseen.append(text)
+        self._bound += len(text) if text.isascii() else len(text) * WIDEST_CHAR
+
+
+def finished_bill(usage: Usage | None, price: TokenPrice, prompt: int, completion: int) -> Bill:
+    """The provider finished: its usage, an explicit 0 included (B5, B8, B10), else our own count (B9)."""
+    if usage is not None:
+        rule = "B8" if usage.prompt == 0 and usage.completion == 0 else "B5"
+        return Bill("completed", price.cost_ucr(usage), "provider_usage", rule)
+    return Bill("completed", price.tokens_ucr(prompt, completion), "tokenizer_estimate", "B9")
+
+
+def cut_bill(
+    outcome: Outcome, usage: Usage | None, price: TokenPrice, prompt: int, completion: int, semantics: CancelSemantics
+) -> Bill:
+    """The answer was cut by the client or by the end of the credits: what was generated until then (B3, B4, B11)."""
+    rule = "B11" if outcome == "completed" else "B3" if semantics == "stops_billing" else "B4"
+    if usage is not None:
+        return Bill(outcome, price.cost_ucr(usage), "usage_snapshot", rule)
+    return Bill(outcome, price.tokens_ucr(prompt, completion), "tokenizer_estimate", rule)

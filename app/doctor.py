@@ -1,0 +1,89 @@
+"""`python -m app doctor`: what is configured, what answers, and what to do about the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from app.config import Settings
+from app.core.errors import Problem, UpstreamError
+from app.main import open_storage
+from app.providers.registry import open_chat_providers
+from app.storage import ledger
+from app.storage.database import StorageError
+from app.usecases.models import load
+from catalog.documents import CatalogError
+
+KEYS: Final = {
+    "openrouter": "OPENROUTER_API_KEY",
+    "cloudflare": "CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID",
+    "sarvam": "SARVAM_API_KEY",
+    "fast": "FAST_API_KEY",
+    "local": "SELF_HOSTED_BASE_URL",
+}
+#: Providers whose OpenAI-compatible root answers `GET /models`; the others are only reached for.
+PROBE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    good: bool
+    what: str
+    advice: str = ""
+
+
+async def run(settings: Settings) -> int:
+    """Print findings; 0 when nothing is wrong that stops the gateway, else 1."""
+    findings = [_secret(settings), *await _database(settings), *await _providers(settings)]
+    for finding in findings:
+        print(f"{'ok  ' if finding.good else 'FIX '} {finding.what}")  # noqa: T201 - a command speaks to its user
+        if finding.advice:
+            print(f"     {finding.advice}")  # noqa: T201
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _secret(settings: Settings) -> Finding:
+    if settings.secret_key:
+        return Finding(True, "SECRET_KEY is set")
+    return Finding(False, "SECRET_KEY is not set", "Make one with `openssl rand -hex 32` and keep it: keys depend on it.")
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    where = settings.database_url
+    try:
+        async with open_storage(settings) as db:
+            broken = await db.read(ledger.broken_tenants)
+            models = len((await db.read(load)).models)
+    except CatalogError as error:
+        first = error.args[0].splitlines()[0] if error.args else "empty"
+        return [Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`.")]
+    except (StorageError, OSError, Problem, Exception) as error:  # noqa: BLE001 - whatever it is, say it
+        return [Finding(False, f"{where}: {error}", "Check the path, its permissions and the free space.")]
+    findings = [Finding(True, f"{where}: {models} models")]
+    if broken:
+        findings.append(Finding(False, f"the books of {len(broken)} tenants do not balance: {', '.join(broken)}"))
+    return findings
+
+
+async def _providers(settings: Settings) -> list[Finding]:
+    findings = []
+    async with open_chat_providers(settings) as providers:
+        for name, key in KEYS.items():
+            provider = providers.get(name)
+            if provider is None:
+                good = name in ("fast", "local")
+                findings.append(Finding(good, f"{name}: not configured", f"Set {key} to use its models."))
+                continue
+            try:
+                with trio.fail_after(PROBE_S):
+                    status = await provider.probe()
+            except (UpstreamError, trio.TooSlowError) as error:
+                detail = error.detail if isinstance(error, UpstreamError) else "no answer"
+                findings.append(Finding(False, f"{name}: not reached ({detail})", "Check its base URL and the network."))
+                continue
+            refused = status in (401, 403)
+            advice = f"Its key is refused: check {key}." if refused else ""
+            findings.append(Finding(not refused, f"{name}: answered with status {status}", advice))
+    return findings

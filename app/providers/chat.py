@@ -1,0 +1,137 @@
+"""Chat over any dialect: ask, read the stream as deltas, and turn every way of failing into one `UpstreamError`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from app.core import sse
+from app.core.deltas import Delta
+from app.core.errors import UpstreamError
+from app.core.normalise import Malformed, Normaliser, StreamFault
+from app.providers.dialect import CancelSemantics, ChatAsk, Dialect, Outgoing
+from app.providers.upstream import BROKEN, DRAIN_S, Reply, Upstream
+
+HTTP_OK: Final = 200
+LIST_S: Final = 10.0
+JSON_ANSWER_CAP: Final = 32 * 1024 * 1024
+
+
+class ChatReply:
+    """A chat answer under way. `read` it until None; `normaliser` knows usage, finish reasons and the picked model."""
+
+    def __init__(self, reply: Reply, dialect: Dialect, ask: ChatAsk, choices: int) -> None:
+        self.normaliser = Normaliser(choices)
+        self._reply = reply
+        self._dialect = dialect
+        self._ask = ask
+        self._decoder = sse.Decoder()
+        self._streams = "json" not in reply.headers.get("content-type", "")
+        self._ended = False
+
+    @property
+    def cancel_semantics(self) -> CancelSemantics:
+        return self._dialect.cancel_semantics(self.normaliser.upstream_provider, self._ask.upstream_model)
+
+    async def read(self) -> list[Delta] | None:
+        """What one network read brought, possibly nothing; None when the provider has finished properly.
+
+        Raises UpstreamError when the stream breaks off, is malformed, reports an error or ends without a finish.
+        """
+        if self._ended:
+            return None
+        data = await self._reply.receive()
+        try:
+            if not self._streams:
+                return await self._read_json(data)
+            payloads = self._decoder.feed(data) if data else self._decoder.end()
+            deltas: list[Delta] = []
+            for payload in payloads:
+                if payload == sse.DONE:
+                    self._ended = True
+                    break
+                deltas += self.normaliser.feed(payload)
+            self._ended = self._ended or not data
+            if self._ended:
+                deltas += self._close()
+        except StreamFault as fault:
+            raise self._dialect.fault(fault.error, self._ask) from None
+        except (Malformed, ValueError) as error:
+            raise _malformed(error) from None
+        return deltas
+
+    async def drain(self) -> None:
+        """Read what is left after the end, so that the connection can be used again."""
+        if not self._ended:
+            return
+        with trio.move_on_after(DRAIN_S):
+            try:
+                while await self._reply.receive():
+                    pass
+            except UpstreamError:
+                pass
+
+    async def _read_json(self, first: bytes) -> list[Delta]:
+        body = first + await self._reply.read(JSON_ANSWER_CAP)
+        self._ended = True
+        deltas = self.normaliser.from_message(body)
+        return deltas + self._close()
+
+    def _close(self) -> list[Delta]:
+        deltas = self.normaliser.close()
+        if not self.normaliser.finished:
+            raise UpstreamError(
+                "upstream_error", BROKEN, retry="once", breaker="count", detail="the stream ended without a finish"
+            )
+        return deltas
+
+
+class ChatProvider:
+    """One configured provider that can chat: a dialect and the host it is spoken to."""
+
+    def __init__(self, dialect: Dialect, upstream: Upstream, first_byte_s: float) -> None:
+        self.name = dialect.name
+        self.dialect = dialect
+        self.upstream = upstream
+        self.first_byte_s = first_byte_s
+
+    @asynccontextmanager
+    async def chat(self, outgoing: Outgoing, ask: ChatAsk, choices: int) -> AsyncIterator[ChatReply]:
+        """Ask and hand over the accepted answer. Raises UpstreamError for every refusal; cancel closes the socket."""
+        async with self.upstream.request(
+            b"POST", outgoing.path, outgoing.headers, outgoing.body, self.first_byte_s
+        ) as reply:
+            if not 200 <= reply.status < 300:
+                body = await reply.read()
+                raise self.dialect.refusal(reply.status, reply.headers, body, ask.upstream_model, ask)
+            answer = ChatReply(reply, self.dialect, ask, choices)
+            yield answer
+            await answer.drain()
+
+    async def list_models(self) -> list[Any]:
+        """The upstream's own model list (`data` of its reply). Raises UpstreamError."""
+        async with self._get("/models") as reply:
+            body = await reply.read(JSON_ANSWER_CAP)
+            if reply.status != HTTP_OK:
+                raise UpstreamError("provider_error", BROKEN, status=reply.status, detail="no model list")
+        try:
+            models = msgspec.json.decode(body)["data"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            raise UpstreamError("provider_error", BROKEN, detail="the model list is not a model list") from None
+        return models if isinstance(models, list) else []
+
+    async def probe(self) -> int:
+        """The status of a free request with our key. Raises UpstreamError when the host is not reached."""
+        async with self._get(self.dialect.probe_path) as reply:
+            return reply.status
+
+    def _get(self, path: str) -> AbstractAsyncContextManager[Reply]:
+        return self.upstream.request(b"GET", path, self.dialect.headers, b"", LIST_S)
+
+
+def _malformed(error: Exception) -> UpstreamError:
+    return UpstreamError("upstream_error", BROKEN, retry="once", breaker="count", detail=str(error)[:200])

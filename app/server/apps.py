@@ -1,0 +1,81 @@
+"""What runs the application: one task a request, and the inbox it receives from."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import PurePath
+from traceback import extract_tb
+from typing import Final
+
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
+
+INBOX_SIZE: Final = 10
+DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
+Send = Callable[[ASGISendEvent | None], Awaitable[None]]
+log = structlog.get_logger(__name__)
+
+
+def describe(error: BaseException) -> list[str]:
+    """Type and place of every error in a group, never its words: they may quote what a client sent."""
+    if isinstance(error, BaseExceptionGroup):
+        return [line for each in error.exceptions for line in describe(each)]
+    frames = extract_tb(error.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return [type(error).__name__ + place]
+
+
+class Inbox:
+    """Events for one request: at most ten wait, then the connection does; a disconnect always fits.
+
+    A memory channel would cost two task switches an event, and one that is full would let an application which answers
+    early and reads nothing block itself: the answer ends with a disconnect put into its own full queue.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[ASGIReceiveEvent] = deque()
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._taken = trio.lowlevel.ParkingLot()
+
+    async def put(self, event: ASGIReceiveEvent) -> None:
+        if event["type"] in DISCONNECTS:
+            if len(self._events) >= INBOX_SIZE:
+                self._events.clear()
+                self._taken.unpark_all()
+        else:
+            while len(self._events) >= INBOX_SIZE:
+                await self._taken.park()
+        self._events.append(event)
+        self._arrived.unpark()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        while not self._events:
+            await self._arrived.park()
+        event = self._events.popleft()
+        self._taken.unpark()
+        return event
+
+
+async def run_app(app: AppWrapper, scope: Scope, receive: ASGIReceiveCallable, send: Send) -> None:
+    """Run one request to its end. What the application raises ends this request only."""
+    try:
+        await app(scope, receive, send, trio.to_thread.run_sync, trio.from_thread.run)
+    except* Exception as group:  # noqa: BLE001
+        log.error("app_failed", errors=describe(group))
+    finally:
+        await send(None)
+
+
+class AppTasks(TaskGroup):
+    """The tasks of one connection."""
+
+    async def spawn_app(
+        self, app: AppWrapper, config: Config, scope: Scope, send: Send
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        inbox = Inbox()
+        self.spawn(run_app, app, scope, inbox.receive, send)
+        return inbox.put

@@ -1,0 +1,142 @@
+"""The database as the program sees it: `write` a job with its neighbours in one commit, `read` without waiting.
+
+A job is a plain function of a `Transaction`. All writes go through one writer task, which takes every job that waits,
+runs each in its own savepoint of one transaction, commits once and wakes the callers (design.md section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+import trio
+
+from app.core.errors import Problem
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Job = Callable[["Transaction"], T]
+
+QUEUE_SIZE: Final = 1024
+BATCH_SIZE: Final = 256
+RETRY_S: Final = 2.0
+log = structlog.get_logger(__name__)
+
+
+class Transaction(Protocol):
+    """What a job may do. `?` stands for a parameter on every engine."""
+
+    def run(self, sql: str, *values: object) -> int:
+        """Execute and return how many rows changed."""
+        ...
+
+    def one(self, sql: str, *values: object) -> Row | None: ...
+
+    def all(self, sql: str, *values: object) -> list[Row]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One job on its way through the writer. `abandoned` jobs that were not begun are never run."""
+
+    job: Job[Any]
+    done: trio.Event = field(default_factory=trio.Event)
+    result: Any = None
+    error: Exception | None = None
+    abandoned: bool = False
+
+
+class Engine(Protocol):
+    """One kind of database. Only the writer task calls `commit`; `read` may run many times at once."""
+
+    async def commit(self, tickets: list[Ticket]) -> None:
+        """Run every ticket in one transaction, filling `result` or `error`. Raises StorageError if nothing was kept."""
+        ...
+
+    async def read(self, job: Job[T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+class StorageError(Exception):
+    """The database could not do it: locked, full, gone, slow. Nothing of the batch was kept, as far as we know."""
+
+
+def unavailable() -> Problem:
+    return Problem(
+        "storage_unavailable",
+        "The gateway's database is not available. Nothing was charged; try again shortly.",
+        retry_after_s=RETRY_S,
+    )
+
+
+class Database:
+    """The handle everything else is given. Make one with `open_database`."""
+
+    def __init__(self, engine: Engine, queue: trio.MemorySendChannel[Ticket], deadline_s: float) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._deadline_s = deadline_s
+
+    async def write(self, job: Job[T]) -> T:
+        """Run `job` in a committed transaction and return its result; its own exceptions come back and undo it.
+
+        Not cancellable, so that a caller always knows whether it happened; bounded by the write deadline instead.
+        Raises Problem `storage_unavailable` when the database does not answer in time or refuses.
+        """
+        ticket = Ticket(job)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._deadline_s):
+            await self._queue.send(ticket)
+            await ticket.done.wait()
+        if not ticket.done.is_set():
+            ticket.abandoned = True
+            raise unavailable()
+        if ticket.error is not None:
+            raise unavailable() if isinstance(ticket.error, StorageError) else ticket.error
+        result: T = ticket.result
+        return result
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job` on a connection that sees what is committed. Cancellable. Raises as `write`."""
+        try:
+            with trio.fail_after(self._deadline_s):
+                return await self._engine.read(job)
+        except (StorageError, trio.TooSlowError) as error:
+            log.warning("storage.read_failed", error=repr(error))
+            raise unavailable() from None
+
+
+@asynccontextmanager
+async def open_database(engine: Engine, *, deadline_s: float = 5.0) -> AsyncIterator[Database]:
+    """Own the writer for the length of the block. It outlives a cancelled block, so that everyone in it can settle."""
+    send, receive = trio.open_memory_channel[Ticket](QUEUE_SIZE)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_run_writer, engine, receive)
+            with send:
+                yield Database(engine, send, deadline_s)
+    finally:
+        engine.close()
+
+
+async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket]) -> None:
+    with trio.CancelScope(shield=True), receive:
+        async for first in receive:
+            batch = [first]
+            while len(batch) < BATCH_SIZE:
+                try:
+                    batch.append(receive.receive_nowait())
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    break
+            wanted = [ticket for ticket in batch if not ticket.abandoned]
+            try:
+                await engine.commit(wanted)
+            except StorageError as error:
+                log.error("storage.commit_failed", error=str(error), jobs=len(wanted))
+                for ticket in wanted:
+                    ticket.error = error
+            for ticket in wanted:
+                ticket.done.set()

@@ -1,0 +1,106 @@
+"""API keys: looked up by digest to learn the tenant, everything after that within the tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.core.errors import Problem
+from app.core.identity import HINT_LENGTH, Principal, key_digest, new_id, new_key
+from app.storage.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What a key may do; spec.md section 16 names the fields. Comma-separated lists, `*` is everything."""
+
+    name: str
+    permissions: str = "*"
+    scopes: str = ""
+    allowed_models: str = "*"
+    allowed_domains: str = "*"
+    rpm: int | None = None
+    budget_ucr: int | None = None
+    expires_us: int | None = None
+
+
+def find_principal(db: Transaction, digest: str, at_us: int) -> Principal:
+    """The one query that does not know its tenant: the digest tells it. Raises Problem for a key that may not pass."""
+    row = db.one(
+        "SELECT k.tenant_id, k.id, t.plan, k.version + t.version, k.rpm, k.budget, k.permissions, k.scopes, "
+        "k.allowed_models, k.allowed_domains, k.expires_at, k.is_active, t.status "
+        "FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.digest = ?",
+        digest,
+    )
+    if row is None or not row[11]:
+        raise Problem("invalid_api_key", "Invalid API key")
+    tenant_id, key_id, plan, version, rpm, budget, permissions, scopes, models, domains, expires_us, _, status = row
+    if expires_us is not None and expires_us <= at_us:
+        raise Problem("api_key_expired", "This API key has expired. Create a new one in the dashboard.")
+    if status != "active":
+        raise Problem("account_inactive", "This account is suspended. Contact support.")
+    return Principal(
+        tenant_id=tenant_id,
+        key_id=key_id,
+        plan=plan,
+        version=version,
+        rpm=rpm,
+        budget_ucr=budget,
+        permissions=_split(permissions),
+        scopes=_split(scopes),
+        allowed_models=_split(models),
+        allowed_domains=_split(domains),
+        expires_us=expires_us,
+    )
+
+
+def create_key(db: Transaction, tenant_id: str, secret: bytes, settings: KeySettings, at_us: int) -> tuple[str, str]:
+    """A new key; returns (id, key). The key itself is in no table and cannot be shown again."""
+    key, key_id = new_key(), new_id("key_", at_us)
+    insert_key(db, tenant_id, key_id, secret, key, settings, at_us)
+    return key_id, key
+
+
+def insert_key(
+    db: Transaction, tenant_id: str, key_id: str, secret: bytes, key: str, settings: KeySettings, at_us: int
+) -> None:
+    """Store a key that was made elsewhere, such as a demo key from a seed file."""
+    db.run(
+        "INSERT INTO api_keys (id, tenant_id, name, digest, hint, permissions, scopes, allowed_models, "
+        "allowed_domains, rpm, budget, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(key_id, tenant_id, settings.name, key_digest(secret, key), key[:HINT_LENGTH], settings.permissions),
+        *(settings.scopes, settings.allowed_models, settings.allowed_domains, settings.rpm, settings.budget_ucr),
+        *(settings.expires_us, at_us),
+    )
+
+
+def update_key(db: Transaction, tenant_id: str, key_id: str, settings: KeySettings) -> bool:
+    """Change what a key may do; its next call everywhere sees it. False when nothing changed."""
+    values = (settings.permissions, settings.scopes, settings.allowed_models, settings.allowed_domains)
+    values += (settings.rpm, settings.budget_ucr, settings.expires_us)  # type: ignore[assignment]
+    columns = "permissions, scopes, allowed_models, allowed_domains, rpm, budget, expires_at"
+    if db.one(f"SELECT {columns} FROM api_keys WHERE tenant_id = ? AND id = ?", tenant_id, key_id) == values:
+        return False
+    db.run(
+        "UPDATE api_keys SET permissions = ?, scopes = ?, allowed_models = ?, allowed_domains = ?, rpm = ?, "
+        "budget = ?, expires_at = ?, version = version + 1 WHERE tenant_id = ? AND id = ?",
+        *(*values, tenant_id, key_id),
+    )
+    return True
+
+
+def revoke_key(db: Transaction, tenant_id: str, key_id: str) -> bool:
+    """Switch a key off for good; its next call fails in every process. False when the tenant has no such live key."""
+    changed = db.run(
+        "UPDATE api_keys SET is_active = 0, version = version + 1 WHERE tenant_id = ? AND id = ? AND is_active = 1",
+        *(tenant_id, key_id),
+    )
+    return changed == 1
+
+
+def key_named(db: Transaction, tenant_id: str, name: str) -> str | None:
+    row = db.one("SELECT id FROM api_keys WHERE tenant_id = ? AND name = ?", tenant_id, name)
+    return None if row is None else str(row[0])
+
+
+def _split(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,217 @@
+"""Holds, settlements and grants: the statements that move money. Each function is a job for one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.core import ledger
+from app.core.errors import Problem
+from app.core.identity import Principal, new_id
+from app.core.ledger import Basis, Limits, Outcome, Settlement, Standing, State, month_of
+from app.core.limits import RateState
+from app.storage.database import Transaction
+
+
+class StaleKey(Exception):
+    """The key or its tenant changed since it was read (or is gone): read it again and check again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A call that wants to start."""
+
+    id: str
+    request_id: str
+    endpoint: str
+    category: str
+    model: str
+    streamed: bool
+    hold: int
+    at_us: int
+    expires_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a call ended and what it cost; `cost` is what the usage is worth before the balance is looked at."""
+
+    state: State
+    outcome: Outcome
+    cost: int
+    basis: Basis
+    rule: str
+    receipt: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The one final state of a call. Ending it twice returns the first ending."""
+
+    state: State
+    charge: int
+    uncollected: int
+    basis: Basis
+
+
+_STANDING = """
+    SELECT k.version, k.is_active, k.expires_at, k.tat, k.in_flight,
+           CASE WHEN k.spent_month = ? THEN k.spent ELSE 0 END, k.held,
+           t.status, t.version, t.balance, t.held, t.budget,
+           CASE WHEN t.spent_month = ? THEN t.spent ELSE 0 END, COALESCE(m.ended, 0), COALESCE(m.open, 0)
+    FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
+    LEFT JOIN month_calls m ON m.tenant_id = t.id AND m.month = ? AND m.category = ?
+    WHERE k.tenant_id = ? AND k.id = ?"""
+
+
+def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits, opening: Opening) -> RateState:
+    """Check everything that may refuse a call and take its hold, in one transaction (design.md section 4.3).
+
+    Raises Problem with the refusal, StaleKey when the key must be read again; nothing is written then.
+    """
+    month = month_of(opening.at_us)
+    row = db.one(_STANDING, month, month, month, opening.category, tenant_id, principal.key_id)
+    if row is None:
+        raise StaleKey
+    standing = Standing(*row)
+    if standing.key_version + standing.tenant_version != principal.version or not standing.key_active:
+        raise StaleKey
+    rate = ledger.admit(standing, limits, opening.hold, opening.at_us)
+    db.run(
+        "UPDATE api_keys SET tat = ?, in_flight = in_flight + 1, held = held + ? WHERE tenant_id = ? AND id = ?",
+        *(rate.tat_us, opening.hold, tenant_id, principal.key_id),
+    )
+    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", opening.hold, tenant_id)
+    db.run(
+        "INSERT INTO month_calls (tenant_id, month, category, open) VALUES (?, ?, ?, 1) "
+        "ON CONFLICT (tenant_id, month, category) DO UPDATE SET open = month_calls.open + 1",
+        *(tenant_id, month, opening.category),
+    )
+    db.run(
+        "INSERT INTO calls (tenant_id, id, key_id, request_id, endpoint, category, model, streamed, month, opened_at, "
+        "hold, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(tenant_id, opening.id, principal.key_id, opening.request_id, opening.endpoint, opening.category),
+        *(opening.model, int(opening.streamed), month, opening.at_us, opening.hold, opening.expires_us),
+    )
+    return rate
+
+
+def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us: int) -> bool:
+    """Grow an open hold by `more` if the free balance and the budgets bear it. False leaves everything as it was."""
+    row = db.one(
+        "SELECT c.key_id, c.month, t.balance - t.held, t.budget, t.held, "
+        "CASE WHEN t.spent_month = c.month THEN t.spent ELSE 0 END, k.budget, k.held, "
+        "CASE WHEN k.spent_month = c.month THEN k.spent ELSE 0 END "
+        "FROM calls c JOIN tenants t ON t.id = c.tenant_id JOIN api_keys k ON k.id = c.key_id "
+        "WHERE c.tenant_id = ? AND c.id = ? AND c.state = 'held'",
+        *(tenant_id, call_id),
+    )
+    if row is None:
+        return False
+    key_id, _, free, budget, held, spent, key_budget, key_held, key_spent = row
+    if free < more or (budget is not None and spent + held + more > budget):
+        return False
+    if key_budget is not None and key_spent + key_held + more > key_budget:
+        return False
+    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", more, tenant_id)
+    db.run("UPDATE api_keys SET held = held + ? WHERE tenant_id = ? AND id = ?", more, tenant_id, key_id)
+    db.run(
+        "UPDATE calls SET hold = hold + ?, expires_at = ? WHERE tenant_id = ? AND id = ?",
+        *(more, expires_us, tenant_id, call_id),
+    )
+    return True
+
+
+def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Ending:
+    """End a call's hold, charge it and write its final row; a call that has ended already keeps its first ending."""
+    row = db.one(
+        "SELECT c.state, c.charge, c.uncollected, c.basis, c.hold, c.key_id, c.month, c.category, t.balance, t.held "
+        "FROM calls c JOIN tenants t ON t.id = c.tenant_id WHERE c.tenant_id = ? AND c.id = ?",
+        *(tenant_id, call_id),
+    )
+    if row is None:
+        raise LookupError(call_id)
+    state, charge, uncollected, basis, hold, key_id, month, category, balance, held = row
+    if state != "held":
+        return Ending(state, charge, uncollected, basis)
+    money = ledger.settle(closing.cost, hold, balance, held) if closing.state == "posted" else Settlement(0, 0)
+    db.run(
+        "UPDATE calls SET state = ?, ended_at = ?, outcome = ?, charge = ?, uncollected = ?, basis = ?, rule = ?, "
+        "receipt = ? WHERE tenant_id = ? AND id = ?",
+        *(closing.state, closing.at_us, closing.outcome, money.charge, money.uncollected, closing.basis, closing.rule),
+        *(closing.receipt, tenant_id, call_id),
+    )
+    spent = month_of(closing.at_us)
+    db.run(
+        "UPDATE tenants SET balance = balance - ?, held = held - ?, "
+        "spent = CASE WHEN spent_month = ? THEN spent ELSE 0 END + ?, spent_month = ? WHERE id = ?",
+        *(money.charge, hold, spent, money.charge, spent, tenant_id),
+    )
+    db.run(
+        "UPDATE api_keys SET in_flight = in_flight - 1, held = held - ?, "
+        "spent = CASE WHEN spent_month = ? THEN spent ELSE 0 END + ?, spent_month = ? WHERE tenant_id = ? AND id = ?",
+        *(hold, spent, money.charge, spent, tenant_id, key_id),
+    )
+    db.run(
+        "UPDATE month_calls SET open = open - 1, ended = ended + ? WHERE tenant_id = ? AND month = ? AND category = ?",
+        *(int(closing.outcome == "completed"), tenant_id, month, category),
+    )
+    if money.charge:
+        _append(db, tenant_id, "charge", -money.charge, call_id, balance - money.charge, closing.at_us)
+    return Ending(closing.state, money.charge, money.uncollected, closing.basis)
+
+
+def credit(db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, at_us: int, note: str = "") -> bool:
+    """Add credits once per (tenant, kind, ref). False when that reference was credited before."""
+    known = "SELECT 1 FROM ledger_entries WHERE tenant_id = ? AND kind = ? AND ref = ?"
+    if db.one(known, tenant_id, kind, ref) is not None:
+        return False
+    db.run("UPDATE tenants SET balance = balance + ? WHERE id = ?", amount, tenant_id)
+    row = db.one("SELECT balance FROM tenants WHERE id = ?", tenant_id)
+    if row is None:
+        raise Problem("not_found", "There is no such organisation.")
+    _append(db, tenant_id, kind, amount, ref, row[0], at_us, note)
+    return True
+
+
+def balance(db: Transaction, tenant_id: str) -> tuple[int, int]:
+    """(balance, held) in ucr."""
+    row = db.one("SELECT balance, held FROM tenants WHERE id = ?", tenant_id)
+    if row is None:
+        raise Problem("not_found", "There is no such organisation.")
+    return row[0], row[1]
+
+
+def expired(db: Transaction, at_us: int, limit: int) -> Iterable[tuple[str, str]]:
+    """(tenant, call) of holds that outlived their call: the process that took them is gone."""
+    sql = "SELECT tenant_id, id FROM calls WHERE state = 'held' AND expires_at < ? ORDER BY expires_at LIMIT ?"
+    return [(row[0], row[1]) for row in db.all(sql, at_us, limit)]
+
+
+INVARIANTS = """
+    SELECT t.id FROM tenants t WHERE t.held < 0 OR t.held > t.balance
+    OR t.balance <> (SELECT COALESCE(SUM(amount), 0) FROM ledger_entries e WHERE e.tenant_id = t.id)
+    OR t.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c WHERE c.tenant_id = t.id AND c.state = 'held')
+    OR EXISTS (SELECT 1 FROM api_keys k WHERE k.tenant_id = t.id AND (
+        k.in_flight <> (SELECT COUNT(*) FROM calls c WHERE c.tenant_id = t.id AND c.key_id = k.id AND c.state = 'held')
+        OR k.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c
+                      WHERE c.tenant_id = t.id AND c.key_id = k.id AND c.state = 'held')))
+    OR EXISTS (SELECT 1 FROM calls c WHERE c.tenant_id = t.id AND c.charge <> -COALESCE(
+        (SELECT SUM(amount) FROM ledger_entries e WHERE e.tenant_id = t.id AND e.kind = 'charge' AND e.ref = c.id), 0))
+"""
+
+
+def broken_tenants(db: Transaction) -> list[str]:
+    """Tenants whose books do not balance (design.md section 2.1). Always empty, or there is a bug."""
+    return [row[0] for row in db.all(INVARIANTS)]
+
+
+def _append(
+    db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, balance_after: int, at_us: int, note: str = ""
+) -> None:
+    db.run(
+        "INSERT INTO ledger_entries (id, tenant_id, kind, amount, ref, note, balance_after, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        *(new_id("le_", at_us), tenant_id, kind, amount, ref, note, balance_after, at_us),
+    )

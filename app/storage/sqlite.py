@@ -1,0 +1,149 @@
+"""SQLite as an engine: statements run on the loop (microseconds, no lock to fight for), the commit waits in a thread.
+
+Python's sqlite3 lets go of the interpreter lock at every statement; a worker thread would have to win it back from a
+busy loop each time. So the batch's statements run here and only COMMIT, which waits for the disk, runs in a thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import sqlite_utils
+import trio
+
+from app.storage.database import Job, Row, StorageError, Ticket
+
+T = TypeVar("T")
+BUSY_S: Final = 4.0
+BUSY_STEP_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+READERS: Final = 4
+PRAGMAS: Final = (
+    "PRAGMA busy_timeout = 0",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+Synchronous = Literal["FULL", "NORMAL"]
+
+
+class SqliteTransaction:
+    """A `Transaction` over one connection; statements are cached by their text."""
+
+    __slots__ = ("_execute",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def run(self, sql: str, *values: Any) -> int:
+        return self._execute(sql, values).rowcount
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        row: Row | None = self._execute(sql, values).fetchone()
+        return row
+
+    def all(self, sql: str, *values: Any) -> list[Row]:
+        return self._execute(sql, values).fetchall()
+
+
+def connect(path: Path, synchronous: Synchronous = "FULL", *, query_only: bool = False) -> sqlite3.Connection:
+    """Open in WAL mode, ready for explicit transactions. Raises sqlite3.OperationalError as SQLite does."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    database = sqlite_utils.Database(connection)
+    for pragma in PRAGMAS:
+        database.execute(pragma)
+    database.execute("PRAGMA busy_timeout = 5000")
+    database.enable_wal()
+    database.execute("PRAGMA busy_timeout = 0")
+    database.execute(f"PRAGMA synchronous = {synchronous}")
+    if query_only:
+        database.execute("PRAGMA query_only = ON")
+    return connection
+
+
+class SqliteEngine:
+    """One file, one writing connection, a few reading ones."""
+
+    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
+        self._writer = connect(path, synchronous)
+        self._transaction = SqliteTransaction(self._writer)
+        self._readers = [connect(path, query_only=True) for _ in range(READERS)]
+        self._free = trio.CapacityLimiter(READERS)
+
+    async def commit(self, tickets: list[Ticket]) -> None:
+        if not tickets:
+            return
+        try:
+            await self._begin()
+            for ticket in tickets:
+                self._run(ticket)
+            await trio.to_thread.run_sync(self._writer.commit)
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StorageError(str(error)) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    async def read(self, job: Job[T]) -> T:
+        async with self._free:
+            connection = self._readers.pop()
+            try:
+                return await trio.to_thread.run_sync(_read, connection, job)
+            except sqlite3.Error as error:
+                raise StorageError(str(error)) from error
+            finally:
+                self._readers.append(connection)
+
+    def close(self) -> None:
+        for connection in (*self._readers, self._writer):
+            connection.close()
+
+    async def _begin(self) -> None:
+        """Take the write lock. Another process may hold it: wait in small steps, never inside SQLite."""
+        with trio.move_on_after(BUSY_S):
+            for step in _steps():
+                try:
+                    self._writer.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                        raise
+                else:
+                    return
+                await trio.sleep(step)
+        raise StorageError("another process kept the write lock")
+
+    def _run(self, ticket: Ticket) -> None:
+        self._writer.execute("SAVEPOINT job")
+        try:
+            ticket.result = ticket.job(self._transaction)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to the caller that owns the job
+            ticket.error = error
+            self._writer.execute("ROLLBACK TO job")
+        self._writer.execute("RELEASE job")
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            try:
+                self._writer.rollback()
+            except sqlite3.Error as error:
+                raise StorageError(str(error)) from error
+
+
+def _read(connection: sqlite3.Connection, job: Job[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return job(SqliteTransaction(connection))
+    finally:
+        connection.rollback()
+
+
+def _steps() -> Iterable[float]:
+    yield from BUSY_STEP_S
+    while True:
+        yield BUSY_STEP_S[-1]

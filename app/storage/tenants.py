@@ -1,0 +1,48 @@
+"""Organisations and their members: rows that seeds and the platform API write, and hardly any call reads."""
+
+from __future__ import annotations
+
+from app.core.identity import new_id
+from app.storage.database import Transaction
+
+
+def upsert_tenant(db: Transaction, name: str, plan: str, budget: int | None, at_us: int) -> tuple[str, str]:
+    """Find or make the tenant of that name; returns (id, "created" | "changed" | "unchanged")."""
+    row = db.one("SELECT id, plan, budget FROM tenants WHERE name = ?", name)
+    if row is None:
+        tenant_id = new_id("ten_", at_us)
+        db.run(
+            "INSERT INTO tenants (id, name, plan, budget, created_at) VALUES (?, ?, ?, ?, ?)",
+            *(tenant_id, name, plan, budget, at_us),
+        )
+        return tenant_id, "created"
+    if (row[1], row[2]) == (plan, budget):
+        return row[0], "unchanged"
+    db.run("UPDATE tenants SET plan = ?, budget = ?, version = version + 1 WHERE id = ?", plan, budget, row[0])
+    return row[0], "changed"
+
+
+def upsert_member(
+    db: Transaction, tenant_id: str, email: str, full_name: str, role: str, password_hash: str, at_us: int
+) -> str:
+    """Add a member or update name and role; a known member's password is left alone. Raises ValueError for a taken address."""
+    row = db.one("SELECT id, tenant_id, full_name, role FROM users WHERE email = ?", email)
+    if row is None:
+        db.run(
+            "INSERT INTO users (id, tenant_id, email, full_name, role, password_hash, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(new_id("usr_", at_us), tenant_id, email, full_name, role, password_hash, at_us),
+        )
+        return "created"
+    if row[1] != tenant_id:
+        raise ValueError(f"{email} is a member of another organisation")
+    if (row[2], row[3]) == (full_name, role):
+        return "unchanged"
+    db.run(
+        "UPDATE users SET full_name = ?, role = ? WHERE tenant_id = ? AND id = ?", full_name, role, tenant_id, row[0]
+    )
+    return "changed"
+
+
+def has_member(db: Transaction, tenant_id: str, email: str) -> bool:
+    return db.one("SELECT 1 FROM users WHERE tenant_id = ? AND email = ?", tenant_id, email) is not None

@@ -1,0 +1,1 @@
+"""The wire dialects: each module is one upstream's formats as data, drawn from its document in wire/."""
