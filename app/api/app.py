@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-import structlog
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.api import chat, credits, models
 from app.api.access_log import AccessLog
-from app.api.exchange import SENT, Exchange, ExchangeRules, current_exchange
+from app.api.exchange import SCOPE_KEY, Exchange, ExchangeRules
+from app.api.routes import SENT, Handler, Routes
 from app.api.services import ApiServices
 from app.core.errors import Problem
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,44 +34,34 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    for make in (chat.blueprint, models.blueprint, credits.blueprint):
-        app.register_blueprint(make(services))
-
-    @app.get("/healthz")
-    async def alive() -> Any:
-        return {"status": "ok"}
-
-    @app.errorhandler(Problem)
-    async def refuse(problem: Problem) -> Response:
-        await current_exchange(request).refuse(problem)
-        return SENT
-
-    @app.errorhandler(HTTPException)
-    async def refuse_path(error: HTTPException) -> Response:
-        exchange = current_exchange(request)
-        await exchange.refuse(_path_problem(error, exchange))
-        return SENT
+    direct: dict[tuple[str, str], Handler] = {}
+    for routes in (health(), chat.routes(services), models.routes(services), credits.routes(services)):
+        app.register_blueprint(routes.blueprint)
+        direct.update(routes.direct)
+    app.config["DIRECT_ROUTES"] = direct
 
     @app.errorhandler(Exception)
-    async def crash(error: Exception) -> Response:
-        exchange = current_exchange(request)
-        log.exception("request.crashed", request_id=exchange.request_id, exc_info=error)
-        if not exchange.started:
-            await exchange.refuse(internal_error())
+    async def fail(error: Exception) -> Response:
+        exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]
+        await exchange.fail(_path_problem(error) if isinstance(error, HTTPException) else error)
         return SENT
 
     return app
 
 
-def internal_error() -> Problem:
-    return Problem(
-        "internal_error", "The gateway failed at this request. Nothing was charged; tell support the request id."
-    )
+def health() -> Routes:
+    routes = Routes("health")
+
+    @routes.add("GET", "/healthz")
+    async def alive(exchange: Exchange) -> None:
+        await exchange.reply_json(b'{"status":"ok"}')
+
+    return routes
 
 
-def _path_problem(error: HTTPException, exchange: Exchange) -> Problem:
-    method, path = exchange.scope["method"], exchange.scope["path"][:200]
-    if error.code == 405:
-        allow = ", ".join(sorted(error.valid_methods or ())) if hasattr(error, "valid_methods") else ""
+def _path_problem(error: HTTPException) -> Problem:
+    method, path = request.method, request.path[:200]
+    if isinstance(error, MethodNotAllowed):
+        allow = ", ".join(sorted(error.valid_methods or ()))
         return Problem("method_not_allowed", f"{path} does not take {method}.", headers={"Allow": allow})
     return Problem("not_found", f"There is no {method} {path} here. The API lives under /v1.")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response, request
-
 from app.api import credentials
-from app.api.exchange import SENT, Exchange, current_exchange
+from app.api.exchange import Exchange
+from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import JsonSink, StreamSink
 from app.core.chat import ChatRequest, parse_chat
@@ -17,19 +16,16 @@ from app.usecases.chat import Origin, Served, run_chat
 ENDPOINT = "/v1/chat/completions"
 
 
-def blueprint(services: ApiServices) -> Blueprint:
-    api = Blueprint("chat", __name__)
+def routes(services: ApiServices) -> Routes:
+    api = Routes("chat")
 
-    @api.post(ENDPOINT)
-    async def create_completion() -> Response:
-        exchange = current_exchange(request)
-
+    @api.add("POST", ENDPOINT)
+    async def create_completion(exchange: Exchange) -> None:
         async def answer(principal: Principal) -> None:
             credentials.check(exchange, principal, "llm")
             await _answer(services, exchange, principal, parse_chat(exchange.body))
 
         await services.access.run(credentials.api_key(exchange), answer)
-        return SENT
 
     return api
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from quart import Blueprint, Response, request
 
 from app.api import credentials
-from app.api.exchange import SENT, current_exchange
+from app.api.exchange import Exchange
+from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.core.errors import Problem
 from app.core.money import credits_from_ucr
@@ -14,24 +14,21 @@ from app.storage import calls, ledger
 from app.usecases.receipts import receipt
 
 
-def blueprint(services: ApiServices) -> Blueprint:
-    api = Blueprint("credits", __name__)
+def routes(services: ApiServices) -> Routes:
+    api = Routes("credits")
 
-    @api.get("/v1/credits")
-    async def show_credits() -> Response:
-        exchange = current_exchange(request)
+    @api.add("GET", "/v1/credits")
+    async def show_credits(exchange: Exchange) -> None:
         principal = await services.access.check(credentials.api_key(exchange))
         balance, held = await services.db.read(lambda db: ledger.balance(db, principal.tenant_id))
         amounts = {"balance": balance, "held": held, "available": balance - held}
         body = {name: credits_from_ucr(amount) for name, amount in amounts.items()}
         await exchange.reply_json(msgspec.json.encode(body))
-        return SENT
 
-    @api.get("/v1/generation")
-    async def show_generation() -> Response:
-        exchange = current_exchange(request)
+    @api.add("GET", "/v1/generation")
+    async def show_generation(exchange: Exchange) -> None:
         principal = await services.access.check(credentials.api_key(exchange))
-        call_id = request.args.get("id", "")
+        call_id = exchange.query("id")
         if not call_id:
             raise Problem(
                 "missing_required_parameter", "Send the completion's id: /v1/generation?id=chatcmpl-...", "id"
@@ -41,6 +38,5 @@ def blueprint(services: ApiServices) -> Blueprint:
             raise Problem("not_found", "There is no generation with this id.", "id")
         catalog = services.chat.models.catalog
         await exchange.reply_json(msgspec.json.encode({"data": receipt(call, catalog.rates.credits_per_usd)}))
-        return SENT
 
     return api

@@ -11,11 +11,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import structlog
 import trio
 from quart import Quart, Response
-from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from app.api import cors
@@ -26,12 +26,10 @@ from app.core.identity import now_us
 log = structlog.get_logger(__name__)
 SCOPE_KEY: Final = "callmissed.exchange"
 DRAIN_S: Final = 2.0
+CRASHED: Final = "The gateway failed at this request. Nothing was charged; tell support the request id."
 HTTP_NO_CONTENT: Final = 204
 NO_ALARM: Final = float("inf")
 Headers = list[tuple[bytes, bytes]]
-
-#: What a handler returns when it has answered through the exchange itself.
-SENT: Final = Response("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,12 @@ class Left(Exception):
 
 
 class Exchange(TrioASGIHTTPConnection):
-    """Made by the app for each request; handlers reach it through `current_exchange`."""
+    """Made by the app for each request; handlers are given it."""
 
     def __init__(self, app: Quart, scope: Any) -> None:
         super().__init__(app, scope)
         self.rules: ExchangeRules = app.config["EXCHANGE_RULES"]
+        self.direct: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = app.config["DIRECT_ROUTES"]
         self.access_log: AccessLog | None = app.config["ACCESS_LOG"]
         self.at_us = now_us()
         self.began = trio.current_time()
@@ -97,6 +96,10 @@ class Exchange(TrioASGIHTTPConnection):
         value = self.headers.get(name)
         return None if value is None else value.decode("latin1")
 
+    def query(self, name: str) -> str:
+        """The first value of a query parameter, "" without."""
+        return parse_qs(self.scope["query_string"].decode("latin1")).get(name, [""])[0]
+
     @property
     def started(self) -> bool:
         """Whether a status has been sent."""
@@ -130,6 +133,15 @@ class Exchange(TrioASGIHTTPConnection):
         more = [(name.lower().encode(), value.encode()) for name, value in problem.response_headers().items()]
         await self.reply_json(problem.body(), [*more, *(headers or ())], problem.status)
 
+    async def fail(self, error: Exception) -> None:
+        """Answer for what a handler raised: a Problem as itself, anything else is our bug: logged, and a 500."""
+        if not isinstance(error, Problem):
+            log.error("request.crashed", request_id=self.request_id, exc_info=error)
+            self.note["code"] = "internal_error"
+            error = Problem("internal_error", CRASHED)
+        if not self.started:
+            await self.refuse(error)
+
     def set_alarm(self, at: float, ring: Callable[[], Awaitable[float]]) -> None:
         """Call `ring` at `at` (trio time) in the watching task; it returns when to ring next. Replaces the last one."""
         self._alarm, self._alarm_at = ring, at
@@ -142,11 +154,22 @@ class Exchange(TrioASGIHTTPConnection):
         self._cancel_scope.cancel()
 
     async def _answer(self) -> None:
+        """Run the handler. Whatever it raises becomes a reply, unless one has begun."""
+        handler = self.direct.get((self.scope["method"], self.scope["path"]))
+        if handler is None:
+            await self._answer_by_quart()
+            return
+        try:
+            await handler(self)
+        except Exception as error:  # noqa: BLE001 - the last resort of every handler
+            await self.fail(error)
+
+    async def _answer_by_quart(self) -> None:
         request = self._create_request_from_scope(self._send)
         request.body.append(self.body)
         request.body.set_complete()
         response = await self.app.handle_request(request)
-        if response is SENT:
+        if self.started:
             return
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
         body = await response.get_data() if isinstance(response, Response) else response.get_data()
@@ -191,12 +214,6 @@ class Exchange(TrioASGIHTTPConnection):
                     return
             if self._alarm_scope.cancelled_caught and self._alarm is not None:
                 self._alarm_at = await self._alarm()
-
-
-def current_exchange(request: Request) -> Exchange:
-    """The exchange of Quart's current request."""
-    exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]
-    return exchange
 
 
 async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:

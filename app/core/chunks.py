@@ -83,12 +83,12 @@ def read_chunk(payload: bytes) -> WireChunk:
     """One payload, decoded. Raises Malformed; StreamFault for an envelope that is nothing but an error."""
     try:
         chunk = _decode(payload)
+        if chunk.choices is None and chunk.usage is None and not chunk.error:
+            _refuse_bare_error(msgspec.json.decode(payload))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(_place(error)) from None
     except RecursionError:
         raise Malformed("nested too deep") from None
-    if chunk.choices is None and chunk.usage is None and not chunk.error:
-        _refuse_bare_error(msgspec.json.decode(payload))
     return chunk
 
 

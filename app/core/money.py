@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, Inexact, InvalidOperation, localcontext
 from typing import Final
 
 UCR_PER_CREDIT: Final = 1_000_000
 
 
 def credits_from_ucr(amount_ucr: int) -> float:
-    """Credits for a JSON reply. Exact to 6 places up to 2**53 ucr (nine billion credits)."""
+    """Credits for a JSON reply. Exact to 6 places below 2**33 credits (eight billion)."""
     return amount_ucr / UCR_PER_CREDIT
 
 
@@ -19,9 +19,13 @@ def ucr_from_credits(amount: str | int | Decimal) -> int:
     Raises ValueError for anything finer than a micro-credit, not finite, or not a number: money is never rounded here.
     """
     try:
-        scaled = Decimal(str(amount)) * UCR_PER_CREDIT
+        with localcontext() as context:
+            context.traps[Inexact] = True
+            scaled = Decimal(str(amount)) * UCR_PER_CREDIT
     except InvalidOperation:
         raise ValueError(f"{amount!r} is not an amount of credits; write a number such as 12.5") from None
+    except Inexact:
+        raise ValueError(f"{amount!r} is not an amount of credits with at most 6 decimal places") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"{amount!r} is not an amount of credits with at most 6 decimal places")
     return int(scaled)

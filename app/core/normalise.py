@@ -29,7 +29,6 @@ class Normaliser:
     __slots__ = (
         "_choices",
         "_service_tier",
-        "_started",
         "_text_seen",
         "_top",
         "cost",
@@ -48,7 +47,6 @@ class Normaliser:
         self.upstream_model: str | None = None
         self.upstream_provider: str | None = None
         self._choices = [ChoiceReader(new_id) for _ in range(choices)]
-        self._started = False
         self._text_seen = False
         self._service_tier: Any = None
         self._top: dict[str, Any] = {}
@@ -74,7 +72,13 @@ class Normaliser:
         """What one chunk adds; often one delta, or none. Raises Malformed and StreamFault."""
         chunk = read_chunk(payload)
         choices = chunk.choices
-        if self._started and choices is not None and len(choices) == 1 and chunk.usage is None:
+        if (
+            choices is not None
+            and len(choices) == 1
+            and chunk.usage is None
+            and self.upstream_id
+            and self.upstream_model
+        ):
             # The commonest chunk by far: one choice gained text and nothing else. It takes no further call.
             choice = choices[0]
             part = choice.delta
@@ -96,7 +100,7 @@ class Normaliser:
                     or choice.logprobs
                     or choice.error
                     or chunk.error
-                    or chunk.service_tier
+                    or chunk.service_tier != self._service_tier
                     or chunk.moderation
                     or chunk.obfuscation
                     or self._top
@@ -125,7 +129,6 @@ class Normaliser:
     def _take(self, chunk: WireChunk) -> list[Delta]:
         if error := fault(chunk.error):
             raise StreamFault(error)
-        self._started = True
         self._identify(chunk)
         self._keep_top(chunk)
         deltas = []

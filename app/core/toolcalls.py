@@ -40,17 +40,17 @@ class ToolCalls:
         self._latest: _Call | None = None
 
     def feed(self, fragments: list[WireCall]) -> list[ToolDelta]:
-        """What the fragments add; two fragments of one call in one chunk leave as one."""
-        deltas: list[ToolDelta] = []
+        """What the fragments add; those of one call leave as one, as older SDKs take a first list as it is."""
+        deltas: dict[int, ToolDelta] = {}
         for fragment in fragments:
             delta = self._add(fragment)
             if delta is None:
                 continue
-            if deltas and deltas[-1].index == delta.index:
-                deltas[-1].arguments += delta.arguments
+            if delta.index in deltas:
+                deltas[delta.index].arguments += delta.arguments
             else:
-                deltas.append(delta)
-        return deltas
+                deltas[delta.index] = delta
+        return list(deltas.values())
 
     def close(self) -> list[ToolDelta]:
         """`{}` for each call that never got arguments (C6). Raises Malformed for a call that never got a name."""
@@ -106,12 +106,14 @@ def _is_another(call: _Call, call_id: str, name: str, arguments: str) -> bool:
         return True
     if not name or not call.name:
         return False
-    return bool(call_id) or name != call.name or (bool(arguments) and _is_whole("".join(call.arguments)))
+    return bool(call_id) or name != call.name or (bool(arguments) and _is_whole(call.arguments))
 
 
-def _is_whole(arguments: str) -> bool:
+def _is_whole(arguments: list[str]) -> bool:
+    if not arguments or not arguments[-1].rstrip().endswith("}"):
+        return False
     try:
-        return isinstance(msgspec.json.decode(arguments), dict)
+        return isinstance(msgspec.json.decode("".join(arguments)), dict)
     except (msgspec.DecodeError, RecursionError):
         return False
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from app.core import sse
 from app.core.deltas import Delta
 from app.core.errors import UpstreamError
 from app.core.normalise import Malformed, Normaliser, StreamFault
 from app.providers.dialect import CancelSemantics, ChatAsk, Dialect, Outgoing
-from app.providers.upstream import BROKEN, DRAIN_S, Reply, Upstream
+from app.providers.upstream import BROKEN, Reply, Request, Upstream
 
 HTTP_OK: Final = 200
 LIST_S: Final = 10.0
@@ -49,6 +48,8 @@ class ChatReply:
             if not self._streams:
                 return await self._read_json(data)
             payloads = self._decoder.feed(data) if data else self._decoder.end()
+            if payloads:
+                self._reply.fed()
             deltas: list[Delta] = []
             for payload in payloads:
                 if payload == sse.DONE:
@@ -65,15 +66,9 @@ class ChatReply:
         return deltas
 
     async def drain(self) -> None:
-        """Read what is left after the end, so that the connection can be used again."""
-        if not self._ended:
-            return
-        with trio.move_on_after(DRAIN_S):
-            try:
-                while await self._reply.receive():
-                    pass
-            except UpstreamError:
-                pass
+        """After a proper end: read what is left, so that the connection can be used again."""
+        if self._ended:
+            await self._reply.drain()
 
     async def _read_json(self, first: bytes) -> list[Delta]:
         body = first + await self._reply.read(JSON_ANSWER_CAP)
@@ -129,7 +124,7 @@ class ChatProvider:
         async with self._get(self.dialect.probe_path) as reply:
             return reply.status
 
-    def _get(self, path: str) -> AbstractAsyncContextManager[Reply]:
+    def _get(self, path: str) -> Request:
         return self.upstream.request(b"GET", path, self.dialect.headers, b"", LIST_S)
 
 

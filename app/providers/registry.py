@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from app.config import Settings
 from app.providers.chat import ChatProvider
 from app.providers.cloudflare import Cloudflare
+from app.providers.deadlines import Deadlines
 from app.providers.dialect import Dialect
 from app.providers.openai_compatible import OpenAICompatible
 from app.providers.openrouter import OpenRouter
 from app.providers.sarvam import Sarvam
-from app.providers.upstream import Deadlines, Upstream
+from app.providers.upstream import Upstream
 
 
 def dialects(settings: Settings) -> list[tuple[Dialect, str]]:

@@ -131,8 +131,8 @@ class Connection:
             await self._become_h2(preface.data)
         except H2CProtocolRequiredError as upgrade:
             await self._become_h2(upgrade.data, upgrade.headers, upgrade.settings)
-        if self._wire.deadline < inf and isinstance(self._protocol, H11Protocol):
-            self._limit_header(self._protocol)
+        if isinstance(self._protocol, H11Protocol):
+            await self._look_after(self._protocol)
 
     async def _become_h2(
         self, data: bytes, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -142,11 +142,15 @@ class Connection:
         if data:
             await self._protocol.handle(RawData(data))
 
-    def _limit_header(self, protocol: H11Protocol) -> None:
-        """A header that has begun must end soon: bytes that trickle in do not buy time."""
-        if protocol.connection.trailing_data[0]:
-            latest = trio.current_time() + self._service.settings.header_deadline_s
-            self._wire.deadline = min(self._wire.deadline, latest)
+    async def _look_after(self, protocol: H11Protocol) -> None:
+        if self._wire.deadline < inf:
+            # A header that has begun must end soon: bytes that trickle in do not buy time.
+            if protocol.connection.trailing_data[0]:
+                latest = trio.current_time() + self._service.settings.header_deadline_s
+                self._wire.deadline = min(self._wire.deadline, latest)
+        elif protocol.stream is not None and protocol.stream.closed:
+            # The protocol refused a WebSocket (bad handshake, bytes too early) and would keep the connection for ever.
+            await self._end()
 
     async def _send(self, event: Event) -> None:
         """What the protocol wants of the connection."""

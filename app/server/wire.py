@@ -11,8 +11,6 @@ import trio
 
 READ_SIZE: Final = 64 * 1024
 AHEAD_SIZE: Final = 64 * 1024
-BURST_SIZE: Final = 64 * 1024
-WRITE_COST: Final = 4 * 1024
 CLOSE_S: Final = 1.0
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -23,8 +21,8 @@ class Wire:
     """One task reads; any task writes. Neither raises when the peer is gone: reading says `b""`, writing does nothing.
 
     A clear-text write tries the socket at once. Only what does not fit waits: shielded, because half a frame breaks the
-    connection for all its streams, and with a deadline, because a peer that does not read must not hold us. A write
-    that fitted is a checkpoint only every 64 KiB or 16 writes; that keeps an endless producer from starving the rest.
+    connection for all its streams, and with a deadline, because a peer that does not read must not hold us. So a write
+    that fits is no checkpoint: `apps` makes producers take turns.
     """
 
     def __init__(self, sock: socket.socket, stream: Stream, write_deadline_s: float) -> None:
@@ -36,7 +34,6 @@ class Wire:
         self._write_deadline_s = write_deadline_s
         self._writing = trio.Lock()
         self._write_scope = trio.CancelScope()
-        self._burst = 0
         self._head = b""
         self._deadline = inf
         self._read_scope = trio.CancelScope()
@@ -74,19 +71,23 @@ class Wire:
         return data != b""
 
     async def _receive(self, size: int = READ_SIZE) -> bytes | None:
+        data: bytes | None = None
         with trio.CancelScope(deadline=self._deadline) as self._read_scope:
             self._reading = True
             try:
                 if size:
-                    return bytes(await self._stream.receive_some(size))
-                await trio.sleep_forever()
+                    data = bytes(await self._stream.receive_some(size))
+                else:
+                    await trio.sleep_forever()
             except Gone:
-                return b""
+                data = b""
             finally:
                 self._reading = False
         if self._head:
             await self.write(b"")
-        return b"" if trio.current_time() >= self._deadline else None
+        if data is None and trio.current_time() >= self._deadline:
+            return b""
+        return data
 
     def wake(self) -> None:
         """Make a `receive` or `read_ahead` that waits return now."""
@@ -122,11 +123,6 @@ class Wire:
             return
         if sent < len(data):
             await self._write_rest(data[sent:])
-            return
-        self._burst += max(sent, WRITE_COST)
-        if self._burst >= BURST_SIZE:
-            self._burst = 0
-            await trio.lowlevel.checkpoint()
 
     def _write_now(self, data: bytes) -> int:
         """How many bytes left without waiting. Nobody may overtake a writer that waits."""

@@ -72,6 +72,7 @@ class Book:
         self._keys_seen: set[str] = set()
         self._count = 0
         self._started: float | None = None
+        self._closings = trio.lowlevel.ParkingLot()
 
     def begin(self) -> float:
         """`trio.current_time()` at second 0 of this book, which is the first call of this."""
@@ -103,6 +104,19 @@ class Book:
         if len(self._records) > self._capacity:
             oldest = self._records.popleft()
             self._by_answer.pop(oldest.answer_id or "", None)
+
+    def close(self, record: Record, outcome: Outcome) -> None:
+        """The request is over: say how, and wake those who wait for it."""
+        record.outcome = outcome
+        self._closings.unpark_all()
+
+    async def ended(self, tag: str) -> Record:
+        """The oldest record with this tag, once its request is over; waits for one if need be."""
+        while True:
+            for record in self.records(tag):
+                if record.outcome is not None:
+                    return record
+            await self._closings.park()
 
     def name_answer(self, record: Record, answer_id: str) -> None:
         """Make the record findable by the id its answer carries."""

@@ -10,7 +10,7 @@ from typing import Final
 import h11
 import trio
 
-from scripts.simulator.book import Book, Record
+from scripts.simulator.book import Book, Outcome, Record
 from scripts.simulator.player import Player
 from scripts.simulator.routes import Request, Surface, ask, attend, find_surface
 from scripts.simulator.script import Script, json_script
@@ -57,20 +57,28 @@ class _Connection:
         self._record: Record | None = None
 
     async def watch(self, answering: trio.CancelScope) -> None:
-        """Read all the time; at the peer's FIN or RST stamp the running record and stop the answer."""
-        while self._ahead <= _AHEAD_BYTES:
-            try:
-                data = await self._sock.recv(_READ_BYTES)
-            except OSError:
-                break
-            if not data:
-                break
+        """Read all the time; at the peer's FIN or RST stamp the running record and stop the answer.
+
+        A peer that sends too far ahead of its answers is dropped: nobody would notice its hang-up behind all that.
+        """
+        while data := await self._received():
             self._http.receive_data(data)
-            self._ahead += len(data)
             self._arrived.set()
+            self._ahead += len(data)
+            if self._ahead > _AHEAD_BYTES:
+                log.warning("a peer sent %d bytes ahead and was dropped", self._ahead)
+                answering.cancel()
+                return
         if self._record is not None:
             self._record.close_seen = self._book.now()
         answering.cancel()
+
+    async def _received(self) -> bytes:
+        """The next bytes; none when the peer has hung up."""
+        try:
+            return await self._sock.recv(_READ_BYTES)
+        except OSError:
+            return b""
 
     async def answer_all(self) -> None:
         """One request after the other, until an answer or the peer's bad HTTP ends the connection."""
@@ -131,15 +139,21 @@ class _Connection:
     async def _perform(self, script: Script, record: Record) -> bool:
         """Play the script and close the record, however it ends; whether the connection may go on."""
         self._record = record
+        played = False
         try:
             await Player(self._sock, self._http, record, self._book).play(script)
-            record.outcome = "faulted" if script.fault else "finished"
+            played = True
         except OSError:
             record.close_seen = record.close_seen or self._book.now()
         finally:
-            if record.outcome is None:
-                record.outcome = "faulted" if record.close_seen is None else "peer_closed"
+            self._book.close(record, _outcome(script, record, played=played))
             self._record = None
         if script.ending == "rst":
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         return script.ending == "end" and record.close_seen is None
+
+
+def _outcome(script: Script, record: Record, *, played: bool) -> Outcome:
+    if played:
+        return "faulted" if script.fault else "finished"
+    return "faulted" if record.close_seen is None else "peer_closed"

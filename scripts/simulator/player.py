@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from http.client import responses
+from typing import Protocol
+
 import h11
 import trio
 
@@ -9,10 +13,16 @@ from scripts.simulator.book import Book, Record
 from scripts.simulator.script import Script, Step
 
 
+class Sender(Protocol):
+    """The side of a socket that a player needs: hands over some of the bytes and says how many."""
+
+    def send(self, data: bytes, /) -> Awaitable[int]: ...
+
+
 class Player:
     """Writes one answer. Steps due by now leave in one write; an answer without pace is one write, headers included."""
 
-    def __init__(self, sock: trio.socket.SocketType, http: h11.Connection, record: Record, book: Book) -> None:
+    def __init__(self, sock: Sender, http: h11.Connection, record: Record, book: Book) -> None:
         self._sock = sock
         self._http = http
         self._record = record
@@ -42,7 +52,9 @@ class Player:
 
     def _opened(self, script: Script) -> bytes:
         framing = ("transfer-encoding", "chunked") if script.length is None else ("content-length", str(script.length))
-        return self._http.send(h11.Response(status_code=script.status, headers=[*script.headers, framing])) or b""
+        reason = responses.get(script.status, "")
+        head = h11.Response(status_code=script.status, reason=reason, headers=[*script.headers, framing])
+        return self._http.send(head) or b""
 
     async def _flush(self, script: Script, *, last: bool = False) -> None:
         steps, self._pending = self._pending, []

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from app.core.accumulate import Accumulator
 from app.core.chat_stream import ChatWriter
-from app.core.deltas import Delta, Usage
+from app.core.deltas import Delta, ToolDelta, Usage
 from app.core.normalise import Normaliser
 from app.core.sse import DONE, Decoder
 
@@ -33,6 +33,23 @@ def call(index: Any = None, id: Any = None, name: Any = None, arguments: Any = N
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     entry = {key: value for key, value in (("index", index), ("id", id), ("type", "function")) if value is not None}
     return entry | {"function": function} | more
+
+
+def tools(*entries: Any) -> bytes:
+    return chunk({"tool_calls": list(entries)})
+
+
+def joined(deltas: list[Delta]) -> list[tuple[int, str | None, str | None, str]]:
+    """Each call as (index, id, name, arguments), its id and name from the one fragment that has them."""
+    calls: dict[int, list[ToolDelta]] = {}
+    for delta in deltas:
+        for tool in delta.tools or []:
+            calls.setdefault(tool.index, []).append(tool)
+    for index, fragments in calls.items():
+        assert [fragment.id for fragment in fragments[1:]] == [None] * (len(fragments) - 1), index
+        assert [fragment.name for fragment in fragments[1:]] == [None] * (len(fragments) - 1), index
+    assert list(calls) == list(range(len(calls)))
+    return [(index, parts[0].id, parts[0].name, "".join(p.arguments for p in parts)) for index, parts in calls.items()]
 
 
 def normaliser(choices: int = 1) -> Normaliser:
@@ -84,11 +101,13 @@ def sdk_completion(stream: bytes) -> dict[str, Any]:
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     for item in objects(stream):
         state.handle_chunk(ChatCompletionChunk.model_validate(item))
-    completion = state.get_final_completion().to_dict()
-    for choice in completion["choices"]:  # type: ignore[attr-defined]
-        message = choice["message"]
-        message.pop("parsed", None)
-        message.setdefault("refusal", None)
+    completion = dict(state.current_completion_snapshot.to_dict())
+    choices: Any = completion["choices"]
+    for choice in choices:
+        # The SDK names every field of its own models; ours leaves out what is not there.
+        always = {"content": None, "refusal": None}
+        message = always | {key: value for key, value in choice["message"].items() if value is not None}
+        choice["message"] = message
         for tool in message.get("tool_calls") or []:
             tool.pop("index", None)
             tool["function"].pop("parsed_arguments", None)

@@ -38,7 +38,7 @@ def test_an_answer_is_forty_tokens_and_stops() -> None:
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 @pytest.mark.parametrize(("limit", "length", "finish"), [(7, 7, "length"), (40, 40, "stop"), (99, 40, "stop")])
 def test_a_limit_below_the_natural_length_cuts_the_answer(field: str, limit: int, length: int, finish: str) -> None:
-    given = answer(**{field: limit})
+    given = answer("hi", **{field: limit})
     assert (given.completion_tokens, given.choices[0].finish) == (length, finish)
 
 

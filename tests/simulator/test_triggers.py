@@ -9,10 +9,49 @@ from scripts.simulator.cues import CueError
 from scripts.simulator.triggers import GOOD, TRIGGERS, choose
 
 #: product/pains.md section 7, T1, without those of the Messages format.
-PROMISED = """hang_headers hang_headers_after_accept hang_mid slow_tokens 5xx 500 502 503 529 5xx_hang_body html_500 401 402
-403 404 noisy_headers 429 429_retry_after_7 close_before_body bad_first_chunk eof_mid rst_mid error_mid drop_after_usage
-empty_answer usage_zero no_usage usage_each_chunk no_role role_each_chunk no_index all_zero_index stop_with_tools length
-split_utf8 giant_line context_length content_policy bad_request invalid_json_body repeat_ids""".split()
+PROMISED = [
+    "hang_headers",
+    "hang_headers_after_accept",
+    "hang_mid",
+    "slow_tokens",
+    "5xx",
+    "500",
+    "502",
+    "503",
+    "529",
+    "5xx_hang_body",
+    "html_500",
+    "401",
+    "402",
+    "403",
+    "404",
+    "noisy_headers",
+    "429",
+    "429_retry_after_7",
+    "close_before_body",
+    "bad_first_chunk",
+    "eof_mid",
+    "rst_mid",
+    "error_mid",
+    "drop_after_usage",
+    "empty_answer",
+    "usage_zero",
+    "no_usage",
+    "usage_each_chunk",
+    "no_role",
+    "role_each_chunk",
+    "no_index",
+    "all_zero_index",
+    "stop_with_tools",
+    "length",
+    "split_utf8",
+    "giant_line",
+    "context_length",
+    "content_policy",
+    "bad_request",
+    "invalid_json_body",
+    "repeat_ids",
+]
 
 
 @pytest.mark.parametrize("name", PROMISED)

@@ -1,0 +1,58 @@
+"""How long each phase of an upstream call may take: one cancel scope whose deadline moves, no timer per chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import trio
+
+Phase = Literal["first byte", "gap", "total"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds for each phase; the time to the first chunk is the dialect's."""
+
+    connect_s: float = 5.0
+    gap_s: float = 60.0
+    total_s: float = 600.0
+    error_body_s: float = 5.0
+
+
+class Patience:
+    """`begin`, then `wait` and `rest` in turn, then `end`. While resting only the total time runs."""
+
+    __slots__ = ("_first_byte_at", "_scope", "_total_at", "deadlines", "fed", "phase")
+
+    def __init__(self, deadlines: Deadlines, first_byte_s: float) -> None:
+        now = trio.current_time()
+        self.deadlines = deadlines
+        self.fed = False
+        self.phase: Phase = "first byte"
+        self._total_at = now + deadlines.total_s
+        self._first_byte_at = now + first_byte_s
+        self._scope = trio.CancelScope(deadline=min(self._first_byte_at, self._total_at))
+
+    def begin(self) -> None:
+        self._scope.__enter__()
+
+    def wait(self) -> None:
+        """The provider is waited for from now on."""
+        self.phase, at = ("gap", trio.current_time() + self.deadlines.gap_s) if self.fed else self._first()
+        if at > self._total_at:
+            self.phase, at = "total", self._total_at
+        self._scope.deadline = at
+
+    def rest(self) -> None:
+        self.phase = "total"
+        self._scope.deadline = self._total_at
+
+    def end(self, error: BaseException | None) -> bool:
+        """Leave the scope with the exception in flight; True when that is our own deadline's doing."""
+        kind = None if error is None else type(error)
+        trace = None if error is None else error.__traceback__
+        return bool(self._scope.__exit__(kind, error, trace)) and self._scope.cancelled_caught
+
+    def _first(self) -> tuple[Phase, float]:
+        return "first byte", self._first_byte_at

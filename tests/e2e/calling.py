@@ -1,0 +1,230 @@
+"""How the end-to-end tests ask: a JSON client, a stream read byte by byte with times, and a look at the books."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import h11
+import httpx2
+import msgspec
+import trio
+
+from app.storage.ledger import broken_tenants
+from app.storage.sqlite import SqliteTransaction
+from scripts.simulator.book import Record
+from tests.house import Customer, House, add_customer, open_house
+
+Json = dict[str, Any]
+CHAT: Final = "/v1/chat/completions"
+DONE: Final = "[DONE]"
+#: One model of each dialect, by the name the simulator gives the dialect.
+MODELS: Final = {
+    "openrouter": "openai/gpt-5.4-mini",
+    "cloudflare": "kimi-k2.6",
+    "sarvam": "sarvam-30b",
+    "openai": "kimi-k2.5-fast",
+}
+#: Settings of a gateway whose fast host is away: nothing listens on the discard port.
+NO_FAST: Final[dict[str, Any]] = {"fast_base_url": "http://127.0.0.1:9/v1"}
+
+
+def question(text: str = "hi", model: str | None = "kimi-k2.6", **fields: Any) -> Json:
+    """A chat request; `model` None names none."""
+    named = {} if model is None else {"model": model}
+    return {**named, "messages": [{"role": "user", "content": text}], **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the database says of the house's customer, and the tenants whose books do not balance."""
+
+    balance: int
+    held: int
+    calls: int
+    charged: int
+    broken: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One block of a stream; `at` is the trio time of its last byte."""
+
+    at: float
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+    @property
+    def payload(self) -> str:
+        """What its data line holds."""
+        return self.text.removeprefix("data: ")
+
+    @property
+    def data(self) -> Json:
+        chunk: Json = msgspec.json.decode(self.payload)
+        return chunk
+
+    @property
+    def delta(self) -> Json:
+        """The first choice's delta, empty where there is no choice."""
+        choices = self.data.get("choices") or [{"delta": {}}]
+        delta: Json = choices[0]["delta"]
+        return delta
+
+
+class Stream:
+    """A streamed answer on a connection of its own: status and headers are in, `async for` gives the blocks."""
+
+    def __init__(self, socket: trio.SocketStream, http: h11.Connection, head: h11.Response, began: float) -> None:
+        self.status = head.status_code
+        self.headers = [(name.decode(), value.decode()) for name, value in head.headers]
+        self.began = began
+        self.head_at = trio.current_time()
+        #: When the body ended, however it did; and whether it ended as HTTP wants it.
+        self.ended_at = 0.0
+        self.ended_well = False
+        self._socket = socket
+        self._http = http
+        self._unread = b""
+        self._blocks: deque[Event] = deque()
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._blocks:
+            data = await self.piece()
+            if not data:
+                assert self._unread == b"", f"the last block is not ended by a blank line: {self._unread!r}"
+                raise StopAsyncIteration
+            *blocks, self._unread = (self._unread + data).split(b"\n\n")
+            self._blocks.extend(Event(trio.current_time(), block.decode()) for block in blocks)
+        return self._blocks.popleft()
+
+    async def piece(self) -> bytes:
+        """What the network brings next of the body, b"" at its end."""
+        match await _next_event(self._socket, self._http):
+            case h11.Data(data=data):
+                return bytes(data)
+            case event:
+                self.ended_at, self.ended_well = trio.current_time(), isinstance(event, h11.EndOfMessage)
+                return b""
+
+    async def events(self) -> list[Event]:
+        return [event async for event in self]
+
+    async def rest(self) -> bytes:
+        body = b""
+        while data := await self.piece():
+            body += data
+        return body
+
+
+async def _next_event(socket: trio.SocketStream, http: h11.Connection) -> Any:
+    while (event := http.next_event()) is h11.NEED_DATA:
+        http.receive_data(await socket.receive_some())
+    return event
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The house's customer at the gateway."""
+
+    house: House
+    http: httpx2.AsyncClient
+
+    async def post(self, body: Json | bytes, path: str = CHAT, **headers: str) -> httpx2.Response:
+        """Underscores in header names stand for hyphens."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.post(path, content=content, headers=named)
+
+    async def chat(self, text: str = "hi", model: str | None = "kimi-k2.6", **fields: Any) -> httpx2.Response:
+        return await self.post(question(text, model, **fields))
+
+    async def receipt(self, call_id: str) -> Json:
+        reply = await self.http.get("/v1/generation", params={"id": call_id})
+        assert reply.status_code == 200, reply.text
+        data: Json = reply.json()["data"]
+        return data
+
+    @asynccontextmanager
+    async def stream(self, body: Json, **headers: str) -> AsyncIterator[Stream]:
+        """Send `body` with `stream` true on a new connection; leaving the block hangs up."""
+        address = urlsplit(self.house.url)
+        content = msgspec.json.encode({**body, "stream": True})
+        sent = {"host": address.netloc, "content-length": str(len(content)), **self.house.headers}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        http = h11.Connection(h11.CLIENT)
+        request = h11.Request(method="POST", target=CHAT, headers=list(sent.items()))
+        head = http.send(request) or b""
+        async with await trio.open_tcp_stream(address.hostname or "", address.port or 80) as socket:
+            await socket.send_all(head + (http.send(h11.Data(data=content)) or b""))
+            http.send(h11.EndOfMessage())
+            began = trio.current_time()
+            answer = await _next_event(socket, http)
+            assert isinstance(answer, h11.Response)
+            yield Stream(socket, http, answer, began)
+
+    async def events(self, text: str = "hi", model: str | None = "kimi-k2.6", **fields: Any) -> list[Event]:
+        """All blocks of a good streamed answer."""
+        async with self.stream(question(text, model, **fields)) as stream:
+            assert stream.status == 200, await stream.rest()
+            return await stream.events()
+
+    def upstream(self, tag: str | None = None) -> list[Record]:
+        """What the providers were asked to answer, with this tag."""
+        return [record for record in self.house.book.records(tag) if record.path.endswith("/completions")]
+
+    def books(self) -> Books:
+        with closing(sqlite3.connect(self.house.settings.sqlite_path)) as connection:
+            db = SqliteTransaction(connection)
+            tenant = self.house.customer.tenant_id
+            row = db.one(
+                "SELECT t.balance, t.held, COUNT(c.id), COALESCE(SUM(c.charge), 0) FROM tenants t "
+                "LEFT JOIN calls c ON c.tenant_id = t.id WHERE t.id = ? GROUP BY t.id",
+                tenant,
+            )
+            assert row is not None
+            return Books(*row, broken_tenants(db))
+
+    async def settled(self) -> Books:
+        """The books once no call is held any more; fails after two seconds."""
+        with trio.fail_after(2):
+            while (books := self.books()).held:
+                await trio.sleep(0.01)
+        return books
+
+
+@asynccontextmanager
+async def open_caller(folder: Path, *, customer: Json | None = None, **settings: Any) -> AsyncIterator[Caller]:
+    """A house and a client of it. At the end nothing is held and the books balance, whatever the test did."""
+    async with (
+        open_house(folder, customer=customer, **settings) as house,
+        httpx2.AsyncClient(base_url=house.url, headers=house.headers, timeout=10, verify=False) as http,
+    ):
+        caller = Caller(house, http)
+        yield caller
+        books = await caller.settled()
+        assert books.broken == []
+
+
+def change(house: House, sql: str, *values: Any) -> None:
+    """Write to the database behind the gateway's back, as another process would."""
+    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
+        assert connection.execute(sql, values).rowcount == 1
+
+
+def new_customer(house: House, name: str, **settings: Any) -> Customer:
+    """Another tenant, made by another process."""
+    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
+        return add_customer(SqliteTransaction(connection), name, **settings)
