@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         command: Callable[[Settings, argparse.Namespace], int] = options.command
         return command(settings, options)
     except (ConfigError, CatalogError, NewerDatabase, StorageError, Problem, OSError) as error:
-        print(f"{error}", file=sys.stderr)  # noqa: T201 - a command speaks to its user
+        print(f"{error}", file=sys.stderr)
         return 1
 
 
@@ -82,7 +82,7 @@ def migrate(settings: Settings, _options: argparse.Namespace) -> int:
             pass
 
     trio.run(run)
-    print(f"{settings.database_url} is up to date.")  # noqa: T201
+    print(f"{settings.database_url} is up to date.")
     return 0
 
 

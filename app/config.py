@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
 MIN_SECRET: Final = 16
+HIGHEST_PORT: Final = 65_535
 
 
 class ConfigError(Exception):
@@ -74,7 +76,8 @@ class Settings:
     sweep_s: float = setting(5.0, "pause between two sweeps")
     database_deadline_s: float = setting(5.0, "a write that takes longer is answered 503")
     sqlite_synchronous: Literal["FULL", "NORMAL"] = setting("FULL", "FULL survives a power cut, NORMAL a crash")
-    access_log: bool = setting(True, "one JSON line per request on standard output")
+    access_log: bool = setting(True, "one JSON line per request")
+    access_log_file: str = setting("", "file that these lines are appended to; empty is standard output")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "what the log shows")
 
     @property
@@ -117,13 +120,21 @@ class Settings:
             url = getattr(self, f"{name}_base_url")
             if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
                 faults.append(f"{name.upper()}_BASE_URL: {url!r} is not an http or https URL")
+        if self.port > HIGHEST_PORT:
+            faults.append(f"PORT: {self.port} is above {HIGHEST_PORT}")
+        if self.hold_s <= self.total_s:
+            faults.append(f"HOLD_S: {self.hold_s:g} must be more than TOTAL_S ({self.total_s:g})")
         for each in fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, int | float) and value < 0:
-                faults.append(f"{each.name.upper()}: {value} is negative")
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                least = "at least 0" if each.name in MAY_BE_ZERO else "more than 0"
+                if not math.isfinite(value) or value < 0 or (value == 0 and each.name not in MAY_BE_ZERO):
+                    faults.append(f"{each.name.upper()}: {value} is not {least}")
         return faults
 
 
+#: Numbers for which 0 means something: any free port, at once, the dialect's own.
+MAY_BE_ZERO: Final = ("port", "first_byte_grace_s", "first_byte_s", "drain_s")
 FIELDS: Final = tuple((each.name.upper(), each.default, each.metadata["doc"]) for each in fields(Settings))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 import trio
@@ -56,23 +56,28 @@ async def run_gateway(
 ) -> None:
     """Serve until `shutdown`; `started` gives the base URLs. Ends when every call is settled and every socket closed."""
     tokens.warm()
-    async with open_storage(settings) as db, open_chat_providers(settings) as providers, trio.open_nursery() as nursery:
-        models = await Models.open(db)
-        meter = Meter(db, hold_s=settings.hold_s)
-        await meter.sweep()
-        chat = ChatServices(meter, models, providers, Breakers(), settings.secret_key)
-        rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
-        access = Access(db, settings.secret_key.encode())
-        app = _app(settings, ApiServices(db, access, chat, rules))
-        nursery.start_soon(meter.run_sweeper, settings.sweep_s)
-        nursery.start_soon(models.run_reloader)
-        for name in ("local", "openrouter"):
-            if name in providers:
-                nursery.start_soon(_run_model_list, name, providers[name], models)
-        try:
-            await serve(app, _server_settings(settings), shutdown=shutdown, hurry=hurry, task_status=task_status)
-        finally:
-            nursery.cancel_scope.cancel()
+    with _open_access_log(settings) as access_log:
+        async with (
+            open_storage(settings) as db,
+            open_chat_providers(settings) as providers,
+            trio.open_nursery() as nursery,
+        ):
+            models = await Models.open(db)
+            meter = Meter(db, hold_s=settings.hold_s)
+            await meter.sweep()
+            chat = ChatServices(meter, models, providers, Breakers(), settings.secret_key)
+            rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
+            access = Access(db, settings.secret_key.encode())
+            app = _app(settings, ApiServices(db, access, chat, rules), access_log)
+            nursery.start_soon(meter.run_sweeper, settings.sweep_s)
+            nursery.start_soon(models.run_reloader)
+            for name in ("local", "openrouter"):
+                if name in providers:
+                    nursery.start_soon(_run_model_list, name, providers[name], models)
+            try:
+                await serve(app, _server_settings(settings), shutdown=shutdown, hurry=hurry, task_status=task_status)
+            finally:
+                nursery.cancel_scope.cancel()
 
 
 async def run_until_signal(settings: Settings, on_ready: Callable[[list[str]], None] | None = None) -> None:
@@ -93,9 +98,21 @@ async def run_until_signal(settings: Settings, on_ready: Callable[[list[str]], N
         log.info("gateway.draining", seconds=settings.drain_s)
 
 
-def _app(settings: Settings, services: ApiServices) -> QuartTrio:
+@contextmanager
+def _open_access_log(settings: Settings) -> Iterator[AccessLog | None]:
+    """A file gets each line at once, so that `tail -f` shows it. Raises OSError when it cannot be opened."""
+    if not settings.access_log:
+        yield None
+    elif not settings.access_log_file:
+        yield AccessLog(sys.stdout)
+    else:
+        with open(settings.access_log_file, "a", buffering=1, encoding="utf-8") as file:
+            yield AccessLog(file)
+
+
+def _app(settings: Settings, services: ApiServices, access_log: AccessLog | None) -> QuartTrio:
     exchange = ExchangeRules(body_cap=settings.body_cap_bytes, dashboard_origin=settings.dashboard_origin or None)
-    return create_app(services, AppRules(exchange, AccessLog(sys.stdout) if settings.access_log else None))
+    return create_app(services, AppRules(exchange, access_log))
 
 
 def _server_settings(settings: Settings) -> ServerSettings:

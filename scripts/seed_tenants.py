@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -97,13 +98,10 @@ def run(settings: Settings, path: Path, *, dry_run: bool = False, keys_out: Path
             raise ConfigError(["SECRET_KEY: not set; key digests need the one that the gateway runs with"])
         tenants = read_tenants(path)
         secret = settings.secret_key.encode()
-        if keys_out is None or dry_run:
+        with nullcontext() if keys_out is None or dry_run else _open_private(keys_out) as out:  # before keys are made
             async with open_target(settings, dry_run=dry_run) as target:
                 report = await write_tenants(target, tenants, secret)
-        else:
-            with _open_private(keys_out) as out:  # before the keys are made: they cannot be shown again
-                async with open_target(settings, dry_run=False) as target:
-                    report = await write_tenants(target, tenants, secret)
+            if out is not None:
                 out.writelines(json.dumps(each) + "\n" for each in _secrets(report))
         _print(report, dry_run=dry_run)
         return 0

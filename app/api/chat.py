@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from app.api import credentials
 from app.api.exchange import Exchange
 from app.api.routes import Routes
@@ -33,7 +35,8 @@ def routes(services: ApiServices) -> Routes:
 async def _answer(services: ApiServices, exchange: Exchange, principal: Principal, chat: ChatRequest) -> None:
     origin = Origin(exchange.request_id, ENDPOINT, _retries(exchange))
     if not chat.stream:
-        await run_chat(services.chat, principal, chat, JsonSink(exchange, chat.n), origin)
+        sink = JsonSink(exchange, chat.n, logprobs=chat.wants_logprobs)
+        await run_chat(services.chat, principal, chat, sink, origin)
         return
 
     def make_writer(served: Served) -> ChatWriter:
@@ -47,12 +50,19 @@ async def _answer(services: ApiServices, exchange: Exchange, principal: Principa
         )
 
     sink = StreamSink(exchange, services.stream_rules, make_writer)
-    try:
-        await run_chat(services.chat, principal, chat, sink, origin)
-    except Problem as problem:
-        if not sink.opened:
-            raise
-        await sink.fail(problem)
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sink.run_clock)
+        try:
+            await run_chat(services.chat, principal, chat, sink, origin)
+        except Exception as error:  # noqa: BLE001 - raised again outside, where it is not in a group
+            failure = error
+            if isinstance(error, Problem) and sink.opened:
+                failure = None
+                await sink.fail(error)
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def _retries(exchange: Exchange) -> int:

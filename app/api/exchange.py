@@ -1,8 +1,8 @@
-"""One HTTP request from its head to its last byte: id, bounded body, hang-up, alarm clock, reply, access line.
+"""One HTTP request from its head to its last byte: id, bounded body, hang-up, reply, access line.
 
 Takes the place of quart-trio's connection class. It reads the body whole and bounded before the app runs (traps.md 1
-and 10), runs the app in the task it was given, and keeps one more task that waits for the client to leave and rings
-the alarm (first-byte grace, heartbeats), so that a streamed call needs no task, timer or channel of its own.
+and 10) and runs the handler in the task it was given. The server's inbox cancels that task when the client leaves, so
+that a request needs no second task to listen for it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from app.core.errors import Problem
 from app.core.identity import now_us
 
 log = structlog.get_logger(__name__)
+#: The server's extension that calls back when the client leaves.
+WHEN_LEFT: Final = "callmissed.when_left"
 SCOPE_KEY: Final = "callmissed.exchange"
 DRAIN_S: Final = 2.0
 CRASHED: Final = "The gateway failed at this request. Nothing was charged; tell support the request id."
 HTTP_NO_CONTENT: Final = 204
-NO_ALARM: Final = float("inf")
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -60,13 +61,11 @@ class Exchange(TrioASGIHTTPConnection):
         self.body = b""
         self.status = 0
         self.sent_bytes = 0
+        self._ended = False
         #: What the access line says besides; handlers fill it.
         self.note: dict[str, object] = {}
         self._send: Callable[[Any], Awaitable[None]]
-        self._cancel_scope: trio.CancelScope
-        self._alarm: Callable[[], Awaitable[float]] | None = None
-        self._alarm_scope: trio.CancelScope | None = None
-        self._alarm_at = NO_ALARM
+        self._scope = trio.CancelScope()
         scope[SCOPE_KEY] = self
 
     async def __call__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
@@ -81,11 +80,10 @@ class Exchange(TrioASGIHTTPConnection):
                 await self.refuse(problem, [(b"connection", b"close")])
                 await _drain(receive)
                 return
-            async with trio.open_nursery() as nursery:
-                self._cancel_scope = nursery.cancel_scope
-                nursery.start_soon(self._watch, receive)
+            with self._scope:
+                when_left: Any = self.scope["extensions"][WHEN_LEFT]
+                when_left(self._leave)
                 await self._answer()
-                nursery.cancel_scope.cancel()
         except Left:
             self.status = self.status or 499
         finally:
@@ -116,6 +114,7 @@ class Exchange(TrioASGIHTTPConnection):
     async def send(self, data: bytes, *, more: bool = True) -> None:
         """Send a piece of the body. Waits while the client reads slowly."""
         self.sent_bytes += len(data)
+        self._ended = not more
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
@@ -142,16 +141,16 @@ class Exchange(TrioASGIHTTPConnection):
         if not self.started:
             await self.refuse(error)
 
-    def set_alarm(self, at: float, ring: Callable[[], Awaitable[float]]) -> None:
-        """Call `ring` at `at` (trio time) in the watching task; it returns when to ring next. Replaces the last one."""
-        self._alarm, self._alarm_at = ring, at
-        if self._alarm_scope is not None:
-            self._alarm_scope.deadline = at
-
     def abandon(self) -> None:
         """End the exchange as if the client had left: it does not read any more."""
         self.note["stuck"] = True
-        self._cancel_scope.cancel()
+        self._scope.cancel()
+
+    def _leave(self) -> None:
+        """The client is gone. After the last byte that is how every exchange ends."""
+        if not self._ended:
+            self.note["left"] = True
+            self._scope.cancel()
 
     async def _answer(self) -> None:
         """Run the handler. Whatever it raises becomes a reply, unless one has begun."""
@@ -202,18 +201,6 @@ class Exchange(TrioASGIHTTPConnection):
 
     def _too_large(self) -> Problem:
         return Problem("request_too_large", f"The request body is larger than {self.rules.body_cap} bytes.")
-
-    async def _watch(self, receive: Callable[[], Awaitable[Any]]) -> None:
-        """Cancel the exchange when the client leaves; ring the alarm meanwhile."""
-        while True:
-            with trio.CancelScope(deadline=self._alarm_at) as self._alarm_scope:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    self.note.setdefault("left", True)
-                    self._cancel_scope.cancel()
-                    return
-            if self._alarm_scope.cancelled_caught and self._alarm is not None:
-                self._alarm_at = await self._alarm()
 
 
 async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from app.api.exchange import NO_ALARM, Exchange, Headers
+from app.api.exchange import Exchange, Headers
 from app.core.accumulate import Accumulator
 from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
@@ -16,6 +16,7 @@ from app.core.ledger import rate_headers
 from app.core.writer import StreamWriter
 from app.usecases.chat import Served
 
+NEVER: Final = float("inf")
 EVENT_STREAM: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -50,8 +51,8 @@ def served_headers(served: Served, exchange: Exchange) -> Headers:
 class StreamSink:
     """A `ChatSink` that writes events as they come.
 
-    The exchange's alarm opens the stream when the grace is over and sends a heartbeat after each silence; both happen
-    in the watching task while the call's task waits for its provider.
+    `run_clock` is a task beside the call's: it opens the stream when the grace is over, shows a sign of life after each
+    silence, and gives up on a client that does not read.
     """
 
     def __init__(self, exchange: Exchange, rules: StreamRules, make_writer: Callable[[Served], StreamWriter]) -> None:
@@ -62,9 +63,18 @@ class StreamSink:
         self._writer: StreamWriter
         self._served: Served
         self._opening: trio.Event | None = None
-        self._sending_since = NO_ALARM
+        self._sending_since = NEVER
         self._last_sent = 0.0
         self._ended = False
+        self._ring_at = NEVER
+        self._sleep = trio.CancelScope()
+
+    async def run_clock(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._ring_at) as self._sleep:
+                await trio.sleep_forever()
+            self._ring_at = NEVER
+            self._set_clock(await self._ring())
 
     def admitted(self, served: Served, *, early: bool) -> None:
         self._served = served
@@ -98,24 +108,32 @@ class StreamSink:
         self._exchange.note["code"] = problem.code
         await self._end(self._writer.error(problem))
 
+    def _set_clock(self, at: float) -> None:
+        """Ring at `at` if that is sooner than what is set."""
+        self._ring_at = min(at, self._ring_at)
+        self._sleep.deadline = self._ring_at
+
     def _open_in_time(self) -> None:
-        self._exchange.set_alarm(trio.current_time() + self._rules.first_byte_grace_s, self._ring)
+        self._set_clock(trio.current_time() + self._rules.first_byte_grace_s)
 
     async def _ring(self) -> float:
-        """The alarm: open, show a sign of life, or give up on a client that does not read. Returns the next alarm."""
+        """Do what is due; returns when to look again."""
         now = trio.current_time()
-        if self._ended:
-            return NO_ALARM
-        if not self.opened:
-            await self._open(())
-            return trio.current_time() + self._rules.heartbeat_s
         if self._sending_since + self._rules.stuck_s <= now:
             self._exchange.abandon()
-            return NO_ALARM
-        if self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NO_ALARM:
+            return NEVER
+        if not self.opened:
+            await self._open(())
+        elif self._ended:
+            return self._sending_since + self._rules.stuck_s
+        elif self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NEVER:
             await self._send(self._writer.heartbeat())
-            now = trio.current_time()
-        return min(max(self._last_sent, now - 1) + self._rules.heartbeat_s, self._sending_since + self._rules.stuck_s)
+        return min(self._next_heartbeat(), self._sending_since + self._rules.stuck_s)
+
+    def _next_heartbeat(self) -> float:
+        """While a piece is being sent there is no silence; look again later."""
+        since = self._last_sent if self._sending_since == NEVER else trio.current_time()
+        return since + self._rules.heartbeat_s
 
     async def _open(self, deltas: Sequence[Delta]) -> None:
         self.opened = True
@@ -131,7 +149,7 @@ class StreamSink:
         finally:
             opening.set()
             self._opening = None
-        self._exchange.set_alarm(self._last_sent + self._rules.heartbeat_s, self._ring)
+        self._set_clock(self._last_sent + min(self._rules.heartbeat_s, self._rules.stuck_s))
 
     async def _send(self, data: bytes) -> None:
         if not data or self._ended:
@@ -139,27 +157,23 @@ class StreamSink:
         self._sending_since = trio.current_time()
         await self._exchange.send(data)
         self._last_sent = trio.current_time()
-        self._sending_since = NO_ALARM
+        self._sending_since = NEVER
 
     async def _end(self, data: bytes) -> None:
         self._ended = True
         self._sending_since = trio.current_time()
-        self._exchange.set_alarm(self._sending_since + self._rules.stuck_s, self._stuck)
+        self._set_clock(self._sending_since + self._rules.stuck_s)
         await self._exchange.send(data, more=False)
-
-    async def _stuck(self) -> float:
-        self._exchange.abandon()
-        return NO_ALARM
 
 
 class JsonSink:
     """A `ChatSink` that folds the answer into one completion and sends it when the call is settled."""
 
-    def __init__(self, exchange: Exchange, choices: int) -> None:
+    def __init__(self, exchange: Exchange, choices: int, *, logprobs: bool) -> None:
         self.opened = False
         self._exchange = exchange
         self._choices = choices
-        self._folded = Accumulator()
+        self._folded = Accumulator(logprobs=logprobs)
         self._served: Served
 
     def admitted(self, served: Served, *, early: bool) -> None:

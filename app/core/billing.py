@@ -56,7 +56,10 @@ class Tally:
                     self._take((tool.name or "") + tool.arguments)
 
     def running_cost_ucr(self, free_below_ucr: int) -> int:
-        """Never less than the cost so far. Below `free_below_ucr` a cheap upper bound will do."""
+        """The cost so far or a little more; below `free_below_ucr` a cheap upper bound will do.
+
+        Text is counted as it comes, so each seam between two countings may be a token off either way.
+        """
         bound = self.price.tokens_ucr(self.prompt_tokens, self._counted + self._bound)
         if bound < free_below_ucr or not self._unseen:
             return bound

@@ -43,7 +43,7 @@ class ChatReply:
         """
         if self._ended:
             return None
-        data = await self._reply.receive()
+        data = await self._receive()
         try:
             if not self._streams:
                 return await self._read_json(data)
@@ -69,6 +69,15 @@ class ChatReply:
         """After a proper end: read what is left, so that the connection can be used again."""
         if self._ended:
             await self._reply.drain()
+
+    async def _receive(self) -> bytes:
+        """The next bytes, b"" at the end; an answer cut after finish and usage lacks nothing (pains.md B10)."""
+        try:
+            return await self._reply.receive()
+        except UpstreamError:
+            if self.normaliser.finished and self.normaliser.usage_final:
+                return b""
+            raise
 
     async def _read_json(self, first: bytes) -> list[Delta]:
         body = first + await self._reply.read(JSON_ANSWER_CAP)

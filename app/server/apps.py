@@ -14,6 +14,8 @@ from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
 
+#: ASGI extension: `scope["extensions"][WHEN_LEFT](call)` has `call` called at once when the client leaves.
+WHEN_LEFT: Final = "callmissed.when_left"
 INBOX_SIZE: Final = 10
 BURST_SIZE: Final = 64 * 1024
 EVENT_COST: Final = 4 * 1024
@@ -42,9 +44,20 @@ class Inbox:
         self._events: deque[ASGIReceiveEvent] = deque()
         self._arrived = trio.lowlevel.ParkingLot()
         self._taken = trio.lowlevel.ParkingLot()
+        self._left = False
+        self._when_left: Callable[[], None] | None = None
+
+    def when_left(self, call: Callable[[], None]) -> None:
+        """The extension: saves the application a task that waits for the event. Calls now if the client has left."""
+        self._when_left = call
+        if self._left:
+            call()
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         if event["type"] in DISCONNECTS:
+            self._left = True
+            if self._when_left is not None:
+                self._when_left()
             if len(self._events) >= INBOX_SIZE:
                 self._events.clear()
                 self._taken.unpark_all()
@@ -98,5 +111,7 @@ class AppTasks(TaskGroup):
         self, app: AppWrapper, config: Config, scope: Scope, send: Send
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         inbox = Inbox()
+        if scope["type"] == "http":
+            scope["extensions"][WHEN_LEFT] = inbox.when_left  # type: ignore[assignment]
         self.spawn(run_app, app, scope, inbox.receive, send)
         return inbox.put

@@ -138,6 +138,7 @@ class Connection:
         self, data: bytes, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
     ) -> None:
         self._protocol = SafeH2(self._service.settings.write_deadline_s, *self._wiring)
+        self._set_idle(True)  # the preface looked like a request
         await self._protocol.initiate(headers, settings)
         if data:
             await self._protocol.handle(RawData(data))

@@ -9,9 +9,16 @@ import trio
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from hypercorn.protocol.events import Event, StreamClosed
-from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h2 import (
+    BUFFER_HIGH_WATER,
+    BUFFER_LOW_WATER,
+    BufferCompleteError,
+    H2Protocol,
+    StreamBuffer,
+)
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.worker_context import EventWrapper
 
 from app.server.wire import Wire
 
@@ -64,8 +71,41 @@ class OpenStreams(dict[int, HTTPStream | WSStream]):
         return Answered()
 
 
+class BoundedBuffer(StreamBuffer):
+    """What a stream has still to send. Its producer waits while 32 KiB are unsent.
+
+    Hypercorn wakes the producer whenever little was taken, also when nothing was because the peer granted no window:
+    then it takes everything an application can produce into memory.
+    """
+
+    async def push(self, data: bytes) -> None:
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer += data
+        await self._is_empty.clear()
+        await self._paused.clear()
+        if len(self.buffer) >= BUFFER_HIGH_WATER:
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+class BoundedBuffers(dict[int, StreamBuffer]):
+    """Buffers by stream id; whatever is put in, a bounded one is kept."""
+
+    def __setitem__(self, stream_id: int, buffer: StreamBuffer) -> None:
+        super().__setitem__(stream_id, BoundedBuffer(EventWrapper))
+
+
 class SafeH2(H2Protocol):
-    """HTTP/2 where late DATA hurts nobody and no stream hangs.
+    """HTTP/2 where late DATA hurts nobody, nothing piles up and no stream hangs.
 
     An answer that broke off is reset; so is a stream whose peer grants it no window for `patience_s`.
     """
@@ -73,6 +113,7 @@ class SafeH2(H2Protocol):
     def __init__(self, patience_s: float, *wiring: Any) -> None:
         super().__init__(*wiring)
         self.streams = OpenStreams()
+        self.stream_buffers = BoundedBuffers()
         self._patience_s = patience_s
 
     async def stream_send(self, event: Event) -> None:

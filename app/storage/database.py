@@ -6,9 +6,10 @@ runs each in its own savepoint of one transaction, commits once and wakes the ca
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -23,6 +24,7 @@ Job = Callable[["Transaction"], T]
 QUEUE_SIZE: Final = 1024
 BATCH_SIZE: Final = 256
 RETRY_S: Final = 2.0
+WATCH_S: Final = 0.25
 log = structlog.get_logger(__name__)
 
 
@@ -40,13 +42,20 @@ class Transaction(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One job on its way through the writer. `abandoned` jobs that were not begun are never run."""
+    """One job on its way through the writer, and the task that waits for it."""
 
     job: Job[Any]
-    done: trio.Event = field(default_factory=trio.Event)
+    task: trio.lowlevel.Task
+    late_at: float
     result: Any = None
     error: Exception | None = None
-    abandoned: bool = False
+    #: The caller knows how it ended, or has been told that it took too long.
+    answered: bool = False
+
+    def answer(self) -> None:
+        if not self.answered:
+            self.answered = True
+            trio.lowlevel.reschedule(self.task)
 
 
 class Engine(Protocol):
@@ -80,24 +89,36 @@ class Database:
         self._engine = engine
         self._queue = queue
         self._deadline_s = deadline_s
+        self._waiting: deque[Ticket] = deque()
 
     async def write(self, job: Job[T]) -> T:
         """Run `job` in a committed transaction and return its result; its own exceptions come back and undo it.
 
         Not cancellable, so that a caller always knows whether it happened; bounded by the write deadline instead.
-        Raises Problem `storage_unavailable` when the database does not answer in time or refuses.
+        Raises Problem `storage_unavailable` when the database does not answer in time, refuses, or has too much to do.
         """
-        ticket = Ticket(job)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._deadline_s):
-            await self._queue.send(ticket)
-            await ticket.done.wait()
-        if not ticket.done.is_set():
-            ticket.abandoned = True
-            raise unavailable()
+        ticket = Ticket(job, trio.lowlevel.current_task(), trio.current_time() + self._deadline_s)
+        try:
+            self._queue.send_nowait(ticket)
+        except trio.WouldBlock:
+            raise unavailable() from None
+        self._waiting.append(ticket)
+        await trio.lowlevel.wait_task_rescheduled(_not_cancellable)
         if ticket.error is not None:
             raise unavailable() if isinstance(ticket.error, StorageError) else ticket.error
         result: T = ticket.result
         return result
+
+    async def run_watch(self) -> None:
+        """Answer writes that are past their deadline. One task for all, in place of a timer for each."""
+        while True:
+            await trio.sleep(WATCH_S)
+            now = trio.current_time()
+            while self._waiting and (self._waiting[0].answered or self._waiting[0].late_at <= now):
+                ticket = self._waiting.popleft()
+                if not ticket.answered:
+                    ticket.error = StorageError("the write deadline passed")
+                    ticket.answer()
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` on a connection that sees what is committed. Cancellable. Raises as `write`."""
@@ -113,30 +134,46 @@ class Database:
 async def open_database(engine: Engine, *, deadline_s: float = 5.0) -> AsyncIterator[Database]:
     """Own the writer for the length of the block. It outlives a cancelled block, so that everyone in it can settle."""
     send, receive = trio.open_memory_channel[Ticket](QUEUE_SIZE)
+    database = Database(engine, send, deadline_s)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_writer, engine, receive)
+            nursery.start_soon(_run_writer, engine, receive, database)
             with send:
-                yield Database(engine, send, deadline_s)
+                yield database
     finally:
         engine.close()
 
 
-async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket]) -> None:
+async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket], database: Database) -> None:
     with trio.CancelScope(shield=True), receive:
-        async for first in receive:
-            batch = [first]
-            while len(batch) < BATCH_SIZE:
-                try:
-                    batch.append(receive.receive_nowait())
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    break
-            wanted = [ticket for ticket in batch if not ticket.abandoned]
-            try:
-                await engine.commit(wanted)
-            except StorageError as error:
-                log.error("storage.commit_failed", error=str(error), jobs=len(wanted))
-                for ticket in wanted:
-                    ticket.error = error
-            for ticket in wanted:
-                ticket.done.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(database.run_watch)
+            async for first in receive:
+                await _commit(engine, _batch(first, receive))
+            nursery.cancel_scope.cancel()
+
+
+def _batch(first: Ticket, receive: trio.MemoryReceiveChannel[Ticket]) -> list[Ticket]:
+    """Everything that waits, up to a bound. What took too long is left out: its caller has been told."""
+    batch = [first]
+    while len(batch) < BATCH_SIZE:
+        try:
+            batch.append(receive.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            break
+    return [ticket for ticket in batch if not ticket.answered]
+
+
+async def _commit(engine: Engine, batch: list[Ticket]) -> None:
+    try:
+        await engine.commit(batch)
+    except StorageError as error:
+        log.error("storage.commit_failed", error=str(error), jobs=len(batch))
+        for ticket in batch:
+            ticket.error = error
+    for ticket in batch:
+        ticket.answer()
+
+
+def _not_cancellable(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED

@@ -39,9 +39,7 @@ class Access:
         digest = self._digest(key)
         principal = self._known.get(digest)
         for _ in range(REFRESHES):
-            if principal is None:
-                principal = await self._load(digest)
-            elif principal.expires_us is not None and principal.expires_us <= self._clock():
+            if principal is None or (principal.expires_us is not None and principal.expires_us <= self._clock()):
                 principal = await self._load(digest)
             try:
                 return await work(principal)

@@ -17,7 +17,6 @@ from app.providers.dialect import ChatAsk
 from app.usecases.models import Models, refuse
 from catalog.models import Model
 from catalog.names import passthrough_id, split_sort
-from catalog.plans import Plan as Tariff
 from catalog.reasoning import clamp
 from catalog.routing import Refusal, Target, Terms, allowed_ids, candidates, refusal, select, targets
 

@@ -116,6 +116,7 @@ TRIGGERS: Final[dict[str, Trigger]] = {
     "rst_mid": _cut("resets the connection after 5 tokens", "content", "rst"),
     "error_mid": Trigger(about="the dialect's in-band error after 5 tokens", stop="content", error=True),
     "drop_after_usage": _cut("closes after finish and usage, before [DONE]", "terminal", "fin"),
+    "hang_before_done": _cut("finish and usage, then silence in place of [DONE]", "terminal", "hang"),
     "empty_answer": _quirk("finishes without content", "empty_answer"),
     "usage_zero": _quirk("usage of zeros", "usage_zero"),
     "no_usage": _quirk("no usage at all", "no_usage"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.identity import KEY_LENGTH, Principal, is_key, key_digest, new_id, new_key
@@ -17,14 +17,13 @@ NEARLY = st.builds(
     "{}cm_{}{}{}".format,
     st.sampled_from(["", "", "", " ", "\n", "CM_", "Bearer "]),
     st.text(LETTERS, min_size=KEY_LENGTH - 2, max_size=KEY_LENGTH + 1),
-    st.sampled_from(["", "'", '"', "_", "-", "%", "ａ", "٣", "é", "\x00", "\n", "' OR 1=1 --"]),
+    st.sampled_from(["", "'", '"', "_", "-", "%", "\uff41", "\u0663", "é", "\x00", "\n", "' OR 1=1 --"]),
     st.sampled_from(["", "", "\n", " ", "\r\n", "x"]),
 )
 
 
-@settings(max_examples=10_000)
 @given(st.text(max_size=60) | NEARLY | st.from_regex(r"cm_[A-Za-z0-9]{40}\Z"))
-def test_of_ten_thousand_headers_only_well_formed_keys_pass(text: str) -> None:
+def test_only_a_well_formed_key_is_a_key(text: str) -> None:
     assert is_key(text) == (WELL_FORMED.match(text) is not None)
 
 

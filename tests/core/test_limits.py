@@ -72,13 +72,12 @@ def test_remaining_is_what_would_still_pass_now(rate: Rate, sent: int) -> None:
 
 def test_after_the_reset_the_key_is_as_good_as_rested() -> None:
     rate = Rate(60)
-    tat = 0
-    for _ in range(25):
-        state = take(rate, tat, START)
-        tat = state.tat_us
+    state = take(rate, 0, START)
+    for _ in range(24):
+        state = take(rate, state.tat_us, START)
     later = START + state.reset_us
-    assert take(rate, tat, later).remaining == rate.per_minute - 1
-    assert take(rate, tat, later - 1).remaining == rate.per_minute - 2
+    assert take(rate, state.tat_us, later).remaining == rate.per_minute - 1
+    assert take(rate, state.tat_us, later - 1).remaining == rate.per_minute - 2
 
 
 @given(st.integers(1, 12_000), st.integers(1, 12_000))

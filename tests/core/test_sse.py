@@ -75,6 +75,24 @@ def test_several_whole_events_of_one_read_come_together() -> None:
     assert decoder.feed(b"data: 1\n\ndata: 2\n\ndata: 3\n\n") == [b"1", b"2", b"3"]
 
 
+@pytest.mark.parametrize(
+    ("reads", "payloads"),
+    [
+        ([b"data: 1\nid: 2\n\n"], [b"1"]),
+        ([b"data: 1\ndata: 2\n\n"], [b"1\n2"]),
+        ([b"data: 1\n\n: comment\n\ndata: 2\n\n"], [b"1", b"2"]),
+        ([b"data: 1\n\n\ndata: 2\n\n"], [b"1", b"2"]),
+        ([b"data: 1\n\n\xef\xbb\xbfdata: 2\n\n"], [b"1"]),
+        ([b"data: 1\rdata: 2\n\n"], [b"1\n2"]),
+        ([b"data: 1\n\ndata: \n\ndata: 3\n\n"], [b"1", b"3"]),
+        ([b"data: 1", b"data: 2\n\n"], [b"1data: 2"]),
+        ([b"data: 1\r", b"data: 2\n\n"], [b"1\n2"]),
+    ],
+)
+def test_reads_that_only_look_like_whole_events_are_read_with_care(reads: list[bytes], payloads: list[bytes]) -> None:
+    assert fed(b": open\n\n", *reads) == payloads
+
+
 def test_the_tail_of_a_read_waits_for_the_next() -> None:
     decoder = Decoder()
     assert decoder.feed(b"data: 1\n\ndata: 2") == [b"1"]
@@ -120,7 +138,7 @@ def test_bytes_that_are_no_text_pass_unchanged() -> None:
 def test_a_line_over_the_limit_is_refused_however_it_is_cut(size: int) -> None:
     stream = b"data: 1\n\ndata: " + b"x" * 100 + b"\n\n"
     with pytest.raises(ValueError, match="longer than 50 bytes"):
-        fed(*(stream[at : at + size] for at in range(0, len(stream), size)), max_line=50)
+        fed(b": open\n\n", *(stream[at : at + size] for at in range(0, len(stream), size)), max_line=50)
 
 
 def test_an_event_of_endless_short_lines_is_refused() -> None:

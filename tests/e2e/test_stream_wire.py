@@ -151,14 +151,23 @@ async def test_a_failure_after_the_grace_is_an_error_in_the_stream(tmp_path: Pat
 async def test_after_content_an_answer_ends_with_an_honest_error_and_no_other_provider_is_asked(
     caller: Caller, trigger: str
 ) -> None:
-    async with caller.stream(question(f"[tag=cut] [mock={trigger}]", "kimi-k2.5-fast")) as stream:
+    async with caller.stream(question(f"[tag=cut] [mock={trigger}] [pace=200]", "kimi-k2.5-fast")) as stream:
         events = await stream.events()
-    assert len(text_of(events[:-1]).split()) == 5
+    assert "The market opens before the".startswith(text_of(events[:-1]))
+    assert text_of(events[:-1])
     assert events[-1].data["error"]["code"] == "upstream_error"
     assert all("error" not in event.data for event in events[:-1])
     assert {choice["finish_reason"] for event in events[:-1] for choice in event.data["choices"]} == {None}
     assert [record.dialect for record in caller.upstream("cut")] == ["openai"]
     assert (await caller.settled()).charged == 0
+
+
+async def test_an_error_that_comes_with_the_first_content_is_tried_again_and_its_text_is_never_seen(caller: Caller) -> None:
+    async with caller.stream(question("[tag=once] [mock=error_mid]", "sarvam-30b")) as stream:
+        events = await stream.events()
+    assert text_of(events[:-1]) == ""
+    assert events[-1].data["error"]["code"] == "upstream_error"
+    assert len(caller.upstream("once")) == 2
 
 
 async def test_before_content_the_next_provider_answers_and_the_text_comes_once(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Hostile:
     def __init__(self) -> None:
         self.diary = Diary()
         self.go = trio.Event()
+        self.blocks_sent = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -116,6 +117,7 @@ class Hostile:
             nursery.start_soon(watch)
             while True:
                 await send({"type": "http.response.body", "body": BLOCK, "more_body": True})
+                self.blocks_sent += 1
 
     async def boom(self, receive: Receive, send: Send) -> None:
         raise ValueError("secret words")

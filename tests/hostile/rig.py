@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import trio
 from h2.config import H2Configuration
@@ -38,6 +38,11 @@ class Server:
     async def connect(self) -> Peer:
         return Peer(await trio.open_tcp_stream("127.0.0.1", self.port))
 
+    async def connect_h2(self) -> H2Peer:
+        peer = H2Peer(await trio.open_tcp_stream("127.0.0.1", self.port))
+        await peer.flush()
+        return peer
+
     async def is_well(self) -> bool:
         """A new client is served."""
         async with await self.connect() as peer:
@@ -51,7 +56,7 @@ class Peer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
 
-    async def __aenter__(self) -> Peer:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -90,19 +95,19 @@ def request(path: str, body: bytes = b"", method: str = "POST") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-class H2Peer:
+class H2Peer(Peer):
     """A client that speaks HTTP/2 frame by frame. `events` keeps everything that came."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
+        super().__init__(stream)
         self.events: list[Event] = []
         self.h2 = H2Connection(H2Configuration(client_side=True))
         self.h2.initiate_connection()
 
     async def flush(self) -> None:
-        await self.stream.send_all(self.h2.data_to_send())
+        await self.send(self.h2.data_to_send())
 
-    async def request(self, path: str, end_stream: bool = True) -> int:
+    async def open_stream(self, path: str, end_stream: bool = True) -> int:
         stream_id = self.h2.get_next_available_stream_id()
         method = "GET" if end_stream else "POST"
         headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "x")]
@@ -110,7 +115,7 @@ class H2Peer:
         await self.flush()
         return stream_id
 
-    async def until(self, kind: type[Event], stream_id: int | None = None) -> Event:
+    async def event(self, kind: type[Event], stream_id: int | None = None) -> Event:
         """The first event of that kind (on that stream), whether it came already or comes now."""
         seen = 0
         while True:
@@ -137,9 +142,9 @@ class H2Peer:
         )
 
     async def get(self, path: str) -> tuple[int, bytes]:
-        stream_id = await self.request(path)
-        head = await self.until(ResponseReceived, stream_id)
-        await self.until(StreamEnded, stream_id)
+        stream_id = await self.open_stream(path)
+        head = await self.event(ResponseReceived, stream_id)
+        await self.event(StreamEnded, stream_id)
         assert isinstance(head, ResponseReceived)
         return int(dict(head.headers or [])[b":status"]), self.body(stream_id)
 

@@ -10,10 +10,11 @@ import pytest
 import trio
 from h2.events import ConnectionTerminated, StreamEnded
 from hypercorn.utils import LifespanFailureError
+from trio.testing import wait_all_tasks_blocked
 
 from app.server import ServerSettings, serve, watch_signals
 from tests.hostile.misbehave import Hostile
-from tests.hostile.rig import H2Peer, open_server, request
+from tests.hostile.rig import open_server, request
 
 
 async def test_drain_closes_idle_connections_at_once_and_accepts_no_more() -> None:
@@ -33,7 +34,7 @@ async def test_drain_lets_a_stream_finish_and_returns_then() -> None:
         await peer.request("/stream")
         await peer.until(b"first")
         server.shutdown.set()
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await wait_all_tasks_blocked(0.05)
         assert not server.ended.is_set()
         server.app.go.set()
         assert (await peer.rest()).endswith(b"last\r\n0\r\n\r\n")
@@ -46,6 +47,7 @@ async def test_drain_does_not_begin_the_next_request_of_a_pipeline() -> None:
         await peer.send(request("/stream") + request("/ok"))
         await peer.until(b"first")
         server.shutdown.set()
+        await wait_all_tasks_blocked(0.05)
         server.app.go.set()
         assert (await peer.rest()).endswith(b"0\r\n\r\n")
         await server.ended.wait()
@@ -78,7 +80,7 @@ async def test_a_client_that_does_not_read_does_not_hold_the_end_up(how: str) ->
     async with open_server(drain_s=0.2, write_deadline_s=60) as server, await server.connect() as peer:
         await peer.request("/flood")
         await peer.until(b"x")
-        await trio.testing.wait_all_tasks_blocked(0.2)
+        await wait_all_tasks_blocked(0.2)
         if how == "cancel":
             server.cancel()
         else:
@@ -90,15 +92,15 @@ async def test_a_client_that_does_not_read_does_not_hold_the_end_up(how: str) ->
 
 
 async def test_http2_drain_lets_a_stream_finish_and_says_goodbye() -> None:
-    async with open_server() as server, await server.connect() as raw:
-        peer = H2Peer(raw.stream)
-        stream_id = await peer.request("/stream")
+    async with open_server() as server, await server.connect_h2() as peer:
+        stream_id = await peer.open_stream("/stream")
         await server.diary.until("stream begun")
         server.shutdown.set()
+        await wait_all_tasks_blocked(0.05)
         server.app.go.set()
-        await peer.until(StreamEnded, stream_id)
+        await peer.event(StreamEnded, stream_id)
         assert peer.body(stream_id) == b"first last"
-        await peer.until(ConnectionTerminated)
+        await peer.event(ConnectionTerminated)
         await server.ended.wait()
 
 

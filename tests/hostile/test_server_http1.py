@@ -146,8 +146,8 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
         b"POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
         b"POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
         b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense that is no frame at all",
-        b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: ????\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\4\0\0\0\0\0\1oops",
+        b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n",
     ],
 )
 async def test_garbage_ends_its_own_connection_only(garbage: bytes) -> None:

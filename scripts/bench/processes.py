@@ -1,0 +1,173 @@
+"""Systems as process groups of their own: started on one core, watched in /proc, stopped by pid."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from scripts.bench.figures import System
+from scripts.bench.questions import HOST, Door, short_body
+
+READY_S: Final = 120.0
+STOP_S: Final = 10.0
+_LOG_LINES: Final = 15
+_PROC: Final = Path("/proc")
+#: All that a system sees of this environment: none of its keys, settings or proxies.
+_KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+class BenchError(Exception):
+    """The bench cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a system is started, and where it answers then."""
+
+    name: System
+    argv: list[str]
+    door: Door
+    cwd: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a whole process group: CPU seconds so far, resident MB now."""
+
+    cpu_s: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    name: System
+    door: Door
+    pid: int
+
+    def usage(self) -> Usage | None:
+        """None where there is no /proc."""
+        return group_usage(self.pid) if _PROC.is_dir() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Which core carries the system under test, the upstream, and the load; on two cores the last two share."""
+
+    system: int
+    upstream: int
+    load: int
+
+    @classmethod
+    def choose(cls, available: list[int]) -> Cores:
+        first, last = available[0], available[-1]
+        return cls(first, available[1] if len(available) > 2 else last, last)
+
+
+def available_cores() -> list[int]:
+    """Empty where a process cannot be tied to a core (macOS)."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(pid: int, core: int | None) -> None:
+    """Tie a process and what it starts from now on to one core; None leaves it free."""
+    if core is not None:
+        os.sched_setaffinity(pid, {core})
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | dict(settings)
+
+
+@contextmanager
+def open_system(recipe: Recipe, folder: Path, core: int | None) -> Iterator[Running]:
+    """Start it, wait until it answers, stop it at the end, however that comes. Raises BenchError with its last words."""
+    log = folder / f"{recipe.name}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            recipe.argv,
+            cwd=recipe.cwd,
+            env=environment(recipe.settings),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        pin(process.pid, core)
+        _wait_until_ready(recipe, process, log)
+        yield Running(recipe.name, recipe.door, process.pid)
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(recipe: Recipe, process: subprocess.Popen[bytes], log: Path) -> None:
+    latest = time.monotonic() + READY_S
+    said = "nothing"
+    while time.monotonic() < latest and process.poll() is None:
+        with suppress(OSError, http.client.HTTPException):
+            status, body = ask_once(recipe.door)
+            if status == 200:
+                return
+            said = f"status {status}: {body[:300].decode(errors='replace')}"
+        time.sleep(0.1)
+    how = "did not answer" if process.poll() is None else f"ended with code {process.returncode}"
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+    raise BenchError(f"{recipe.name} {how}; its answer: {said}; its last words:\n{tail}")
+
+
+def ask_once(door: Door) -> tuple[int, bytes]:
+    """Status and body of the short question. Raises OSError or HTTPException."""
+    connection = http.client.HTTPConnection(HOST, door.port, timeout=30)
+    try:
+        connection.request("POST", door.path, short_body(door), door.headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the group, SIGKILL to what is left of it."""
+    try:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def group_usage(group: int) -> Usage:
+    ticks = pages = 0
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                stat = read_stat((entry / "stat").read_text())
+                if stat.group == group:
+                    ticks += stat.ticks
+                    pages += stat.pages
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    group: int
+    ticks: int
+    pages: int
+
+
+def read_stat(text: str) -> Stat:
+    """One line of /proc/PID/stat (proc(5)); the command's name may hold blanks and parentheses."""
+    fields = text.rpartition(")")[2].split()
+    return Stat(group=int(fields[2]), ticks=int(fields[11]) + int(fields[12]), pages=int(fields[21]))

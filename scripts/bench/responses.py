@@ -1,0 +1,102 @@
+"""Answers read from bytes as they arrive: HTTP/1.1 framing and the text of a chat stream. Pure, and cheap by the token."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ResponseReader:
+    """One response, framed by content-length or by chunks without trailers; ValueError for any other."""
+
+    __slots__ = ("_buffer", "_left", "done", "keeps_open", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.keeps_open = True
+        self.done = False
+        self._buffer = bytearray()
+        self._left: int | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """The body's bytes that are complete with `data`; sets `done` after the last."""
+        self._buffer += data
+        if not self.status and not self._read_head():
+            return b""
+        return self._read_chunks() if self._left is None else self._read_sized(self._left)
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        del self._buffer[: end + 4]
+        headers = {name.lower(): value.strip().lower() for name, _, value in (line.partition(":") for line in lines)}
+        self.status = int(first.split()[1])
+        self.keeps_open = headers.get("connection") != "close"
+        if "content-length" in headers:
+            self._left = int(headers["content-length"])
+        elif headers.get("transfer-encoding") != "chunked":
+            raise ValueError(f"the answer has neither content-length nor chunks: {first}")
+        return True
+
+    def _read_sized(self, left: int) -> bytes:
+        body = bytes(self._buffer[:left])
+        del self._buffer[:left]
+        self._left = left - len(body)
+        self.done = self._left == 0
+        return body
+
+    def _read_chunks(self) -> bytes:
+        body = bytearray()
+        buffer, at = self._buffer, 0
+        while not self.done and (end := buffer.find(b"\r\n", at)) >= 0:
+            size = int(buffer[at:end].partition(b";")[0], 16)
+            start = end + 2
+            if len(buffer) < start + size + 2:
+                break
+            body += buffer[start : start + size]
+            at = start + size + 2
+            self.done = size == 0
+        del buffer[:at]
+        return bytes(body)
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+    error: msgspec.Raw | None = None
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class StreamReader:
+    """The events of one chat stream: how many carried text, whether `[DONE]` came, and the first error in it."""
+
+    __slots__ = ("_buffer", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.error: str | None = None
+        self._buffer = b""
+
+    def feed(self, body: bytes) -> int:
+        """How many tokens are complete with `body`: events whose text is not empty."""
+        *lines, self._buffer = (self._buffer + body).split(b"\n")
+        return sum(self._has_text(line[5:].strip()) for line in lines if line.startswith(b"data:"))
+
+    def _has_text(self, data: bytes) -> bool:
+        if data == b"[DONE]":
+            self.done = True
+            return False
+        chunk = _CHUNK.decode(data)
+        if chunk.error is not None and self.error is None:
+            self.error = bytes(chunk.error).decode(errors="replace")
+        return any(choice.delta.content for choice in chunk.choices)

@@ -1,0 +1,1 @@
+"""The pieces of the launcher: its data directory, the simulator beside it, the demo tenant, what it prints."""

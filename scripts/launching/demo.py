@@ -1,0 +1,77 @@
+"""The demo tenant of demo_tenants.toml, with a key and a password that work at every start."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from app.core.errors import Problem
+from app.core.identity import Clock, is_key, key_digest, new_key, now_us
+from app.storage import keys, ledger
+from app.storage.database import Database, Transaction
+from scripts.launching.directory import DataDirectory
+from scripts.seeding import stored
+from scripts.seeding.target import Target
+from scripts.seeding.tenants import Key, Member, read_tenants
+from scripts.seeding.write import hash_password, write_tenants
+
+FILE: Final = Path(__file__).resolve().parents[1] / "demo_tenants.toml"
+KEY_NAME: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Who may call, and what is left to spend."""
+
+    tenant_id: str
+    api_key: str
+    admin_email: str
+    admin_password: str
+    credits_ucr: int
+
+
+async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock: Clock = now_us) -> Demo:
+    """The demo as the directory remembers it; what is lost, or works no more, is made anew under a free name."""
+    known = directory.demo()
+    api_key, password = str(known.get("api_key", "")), str(known.get("admin_password", ""))
+    tenant = read_tenants(FILE)[0]
+    owner = tenant.members[0]
+    if not (password and await _works(db, secret, api_key, clock)):
+        name, api_key = await db.read(lambda t: _free_key(t, tenant.name, secret, api_key))
+        reset = not password
+        password = password or secrets.token_urlsafe(15)
+        # Remembered before it is written, so that no interruption can lose it.
+        directory.remember_demo({"api_key": api_key, "admin_email": owner.email, "admin_password": password})
+        if await db.read(lambda t: stored.knows_email(t, owner.email)):
+            members: tuple[Member, ...] = ()
+        else:
+            members, reset = (replace(owner, password=password),), False
+        key = Key(f"{KEY_NAME} key", name, api_key)
+        await write_tenants(Target(db), [replace(tenant, members=members, keys=(key,))], secret, clock)
+        if reset:
+            digest = await hash_password(password)
+            await db.write(lambda t: stored.set_password(t, owner.email, digest))
+    principal = await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+    balance, held = await db.read(lambda t: ledger.balance(t, principal.tenant_id))
+    return Demo(principal.tenant_id, api_key, owner.email, password, balance - held)
+
+
+async def _works(db: Database, secret: bytes, api_key: str, clock: Clock) -> bool:
+    try:
+        await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+    except Problem:
+        return False
+    return True
+
+
+def _free_key(db: Transaction, tenant: str, secret: bytes, api_key: str) -> tuple[str, str]:
+    """A name that the tenant has no key of, and a key for it: the remembered one unless the database has it already."""
+    if not is_key(api_key) or stored.knows_digest(db, key_digest(secret, api_key)):
+        api_key = new_key()
+    tenant_id = stored.find_tenant(db, tenant)
+    names = (KEY_NAME if number == 1 else f"{KEY_NAME} {number}" for number in count(1))
+    free = (name for name in names if tenant_id is None or stored.find_key(db, tenant_id, name) is None)
+    return next(free), api_key

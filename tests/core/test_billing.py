@@ -1,0 +1,99 @@
+"""The settlement table (pains.md section 2) and the running tally behind holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.billing import Bill, CancelSemantics, Tally, cut_bill, finished_bill
+from app.core.deltas import Delta, ToolDelta, Usage
+from app.core.ledger import Outcome
+from app.core.pricing import TokenPrice
+from app.core.tokens import count_text
+
+PRICE = TokenPrice(1_000_000, 2_000_000, 100)
+USAGE = Usage(prompt=30, completion=20)
+TEXTS = st.text(max_size=60) | st.sampled_from(["word ", "नमस्ते ", "🙂🙂", "a" * 500])
+DELTAS = st.lists(
+    st.builds(
+        Delta,
+        content=st.none() | TEXTS,
+        reasoning=st.none() | TEXTS,
+        refusal=st.none() | TEXTS,
+        tools=st.none() | st.lists(st.builds(ToolDelta, index=st.just(0), arguments=TEXTS), max_size=2),
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "bill"),
+    [
+        (USAGE, Bill("completed", 30 * 100 + 20 * 200, "provider_usage", "B5")),
+        (Usage(), Bill("completed", 0, "provider_usage", "B8")),
+        (Usage(prompt=30), Bill("completed", 30 * 100, "provider_usage", "B5")),
+        (None, Bill("completed", 7 * 100 + 9 * 200, "tokenizer_estimate", "B9")),
+    ],
+)
+def test_a_finished_answer_costs_the_providers_usage_or_our_own_count(usage: Usage | None, bill: Bill) -> None:
+    assert finished_bill(usage, PRICE, 7, 9) == bill
+
+
+@pytest.mark.parametrize(
+    ("outcome", "semantics", "rule"),
+    [
+        ("cancelled", "stops_billing", "B3"),
+        ("cancelled", "bills_anyway", "B4"),
+        ("cancelled", "unknown", "B4"),
+        ("completed", "stops_billing", "B11"),
+        ("completed", "bills_anyway", "B11"),
+    ],
+)
+def test_a_cut_answer_costs_what_came_until_then(outcome: Outcome, semantics: CancelSemantics, rule: str) -> None:
+    counted = cut_bill(outcome, None, PRICE, 7, 9, semantics)
+    seen = cut_bill(outcome, USAGE, PRICE, 7, 9, semantics)
+    assert counted == Bill(outcome, 7 * 100 + 9 * 200, "tokenizer_estimate", rule)
+    assert seen == Bill(outcome, 30 * 100 + 20 * 200, "usage_snapshot", rule)
+
+
+def test_a_snapshot_of_zeros_is_zero_and_not_our_own_count() -> None:
+    assert cut_bill("cancelled", Usage(), PRICE, 7, 9, "stops_billing").cost_ucr == 0
+
+
+@given(st.lists(DELTAS, max_size=5), st.integers(0, 10**6))
+def test_the_running_cost_is_not_below_the_true_cost_but_for_a_token_a_seam(
+    batches: list[list[Delta]], free_below: int
+) -> None:
+    tally = Tally(PRICE, 11)
+    for seams, batch in enumerate(batches):
+        tally.add(batch)
+        assert tally.running_cost_ucr(free_below) >= PRICE.tokens_ucr(11, count_text(tally.text()) - seams)
+
+
+def test_text_that_is_not_counted_yet_is_taken_at_its_worst() -> None:
+    tally = Tally(PRICE, 0)
+    tally.add([Delta(content="abc"), Delta(content="\U0001f64f\u0939")])
+    assert tally.running_cost_ucr(10**9) == PRICE.tokens_ucr(0, 3 + 2 * 4)
+
+
+def test_above_the_cheap_bound_the_running_cost_is_counted() -> None:
+    tally = Tally(PRICE, 11)
+    tally.add([Delta(content="twelve plain English words that a tokenizer takes for about a dozen tokens")])
+    exact = PRICE.tokens_ucr(11, count_text(tally.text()))
+    assert tally.running_cost_ucr(10**9) > exact
+    assert tally.running_cost_ucr(0) == exact
+    assert tally.running_cost_ucr(10**9) == exact
+
+
+def test_everything_that_was_generated_is_tallied() -> None:
+    tally = Tally(PRICE, 0)
+    assert tally.empty
+    call = ToolDelta(0, arguments='{"city":', name="weather")
+    tally.add([Delta(content="a", reasoning="b", refusal="c"), Delta(tools=[call, ToolDelta(0, arguments='"Pune"}')])])
+    assert not tally.empty
+    assert tally.text() == 'abcweather{"city":"Pune"}'
+
+
+def test_an_answer_that_never_came_costs_its_prompt_only() -> None:
+    assert Tally(PRICE, 11).running_cost_ucr(0) == 11 * 100

@@ -1,0 +1,237 @@
+"""Raw clients, one request each: they read as much as they are told and leave in ways that no library offers."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h11
+import msgspec
+import trio
+
+CHAT: Final = "/v1/chat/completions"
+DONE: Final = b"data: [DONE]\n\n"
+READ_BYTES: Final = 64 * 1024
+TINY_BUFFER: Final = 2048
+#: SO_LINGER on, 0 seconds: closing sends RST.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+Farewell = Literal["close", "reset"]
+
+
+class Answer:
+    """What has come of an answer. `complete`: its last byte is here, and it ended as its protocol wants."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.complete = False
+
+    @property
+    def call_id(self) -> str | None:
+        return self.headers.get("x-generation-id")
+
+    @property
+    def saw_end(self) -> bool:
+        """The client knows that its call is over and well: `[DONE]`, or a whole 200 body."""
+        if self.headers.get("content-type", "").startswith("text/event-stream"):
+            return self.body.endswith(DONE)
+        return self.status == 200 and self.complete
+
+    def text(self) -> str:
+        """All that was generated and has come: reasoning, content, tool calls, in that order of arrival."""
+        if self.headers.get("content-type", "").startswith("text/event-stream"):
+            blocks = bytes(self.body).split(b"\n\n")[:-1]
+            payloads = [block.removeprefix(b"data: ") for block in blocks]
+            parts = [_parts(msgspec.json.decode(payload)) for payload in payloads if payload != b"[DONE]"]
+            return "".join(parts)
+        return _parts(msgspec.json.decode(self.body)) if self.saw_end else ""
+
+
+def _parts(chunk: dict[str, object]) -> str:
+    text = ""
+    choices = chunk.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        part = choice.get("delta") or choice.get("message") or {}
+        text += (part.get("reasoning_content") or "") + (part.get("content") or "")
+        for call in part.get("tool_calls") or ():
+            text += call["function"].get("name", "") + call["function"]["arguments"]
+    return text
+
+
+async def _connect(url: str, receive_buffer: int | None) -> trio.socket.SocketType:
+    address = urlsplit(url)
+    sock = trio.socket.socket()
+    if receive_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    await sock.connect((address.hostname, address.port))
+    return sock
+
+
+class H1Client:
+    """HTTP/1.1 on a connection of its own."""
+
+    #: Sent behind the request: a server that stops reading there does not see the hang-up that follows.
+    extra = b""
+    receive_buffer: int | None = None
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self.answer = Answer()
+        self._sock = sock
+        self._http = h11.Connection(h11.CLIENT)
+
+    @classmethod
+    async def connect(cls, url: str) -> Self:
+        return cls(await _connect(url, cls.receive_buffer))
+
+    def request(self, key: str, body: bytes) -> bytes:
+        """The bytes of a chat request; send them as you like."""
+        headers = [("host", "gateway"), ("authorization", f"Bearer {key}"), ("content-length", str(len(body)))]
+        head = self._http.send(h11.Request(method="POST", target=CHAT, headers=headers)) or b""
+        data = self._http.send(h11.Data(data=body)) or b""
+        self._http.send(h11.EndOfMessage())
+        return head + data + self.extra
+
+    async def ask(self, key: str, body: bytes) -> None:
+        await self.send(self.request(key, body))
+
+    async def send(self, data: bytes) -> None:
+        while data:
+            data = data[await self._sock.send(data) :]
+
+    async def read(self, limit: int = READ_BYTES) -> int:
+        """Take at most `limit` bytes from the socket; how many came, 0 at the end. Raises OSError on a reset."""
+        data = await self._sock.recv(limit)
+        self._http.receive_data(data)
+        while True:
+            event = self._http.next_event()
+            match event:
+                case h11.Response(status_code=status, headers=headers):
+                    self.answer.status = status
+                    self.answer.headers = {name.decode(): value.decode() for name, value in headers}
+                case h11.Data(data=piece):
+                    self.answer.body += piece
+                case h11.EndOfMessage():
+                    self.answer.complete = True
+                    return len(data)
+                case h11.InformationalResponse():
+                    pass
+                case _:
+                    return len(data)
+
+    async def read_all(self) -> Answer:
+        """The whole answer, or what came of it before the server broke it off."""
+        try:
+            while not self.answer.complete and await self.read():
+                pass
+        except (OSError, h11.RemoteProtocolError):
+            pass
+        return self.answer
+
+    async def leave(self, farewell: Farewell = "close") -> float:
+        """Hang up now; the trio time at which that was done."""
+        at = trio.current_time()
+        if farewell == "reset":
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._sock.close()
+        return at
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class ExtraByteClient(H1Client):
+    """Sends one byte more than its request."""
+
+    extra = b"\n"
+
+
+class StuckClient(H1Client):
+    """Stops reading instead of leaving; its buffer holds next to nothing."""
+
+    receive_buffer = TINY_BUFFER
+
+    async def leave(self, farewell: Farewell = "close") -> float:
+        return trio.current_time()
+
+
+class H2Client:
+    """HTTP/2 in clear text by prior knowledge; it leaves by resetting its stream, the connection stays."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self.answer = Answer()
+        self._sock = sock
+        self._http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._http.initiate_connection()
+        self._stream = 0
+
+    @classmethod
+    async def connect(cls, url: str) -> Self:
+        return cls(await _connect(url, None))
+
+    async def ask(self, key: str, body: bytes) -> None:
+        headers = [("authorization", f"Bearer {key}"), ("content-length", str(len(body)))]
+        await self._request("POST", CHAT, headers, body)
+
+    async def get(self, path: str) -> Answer:
+        """Another request on the same connection."""
+        self.answer = Answer()
+        await self._request("GET", path, [], b"")
+        return await self.read_all()
+
+    async def _request(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        self._stream = self._http.get_next_available_stream_id()
+        pseudo = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "gateway")]
+        self._http.send_headers(self._stream, pseudo + headers, end_stream=not body)
+        if body:
+            self._http.send_data(self._stream, body, end_stream=True)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        data = self._http.data_to_send()
+        while data:
+            data = data[await self._sock.send(data) :]
+
+    async def read(self, limit: int = READ_BYTES) -> int:
+        """As `H1Client.read`."""
+        data = await self._sock.recv(limit)
+        for event in self._http.receive_data(data):
+            if getattr(event, "stream_id", self._stream) == self._stream:
+                self._take(event)
+            if isinstance(event, h2.events.DataReceived):
+                self._http.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id)
+        await self._flush()
+        return len(data)
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ResponseReceived(headers=headers):
+                self.answer.headers = {str(name): str(value) for name, value in headers or ()}
+                self.answer.status = int(self.answer.headers[":status"])
+            case h2.events.DataReceived(data=piece):
+                self.answer.body += piece or b""
+            case h2.events.StreamEnded():
+                self.answer.complete = True
+
+    async def read_all(self) -> Answer:
+        while not self.answer.complete and await self.read():
+            pass
+        return self.answer
+
+    async def leave(self, farewell: Farewell = "close") -> float:
+        """Reset the stream, in either case."""
+        at = trio.current_time()
+        self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
+        await self._flush()
+        return at
+
+    def close(self) -> None:
+        self._sock.close()
