@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--certfile", help="TLS certificate chain (PEM)")
             command.add_argument("--keyfile", help="TLS private key (PEM)")
         if name == "seed":
-            command.add_argument("--tenants", metavar="FILE", help="TOML, JSON or CSV file of tenants, members, keys, grants")
+            command.add_argument("--tenants", metavar="FILE", help="file of tenants, members, keys and grants")
             command.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
     return parser
 

@@ -47,7 +47,7 @@ async def run(settings: Settings) -> int:
 def _secret(settings: Settings) -> Finding:
     if settings.secret_key:
         return Finding(True, "SECRET_KEY is set")
-    return Finding(False, "SECRET_KEY is not set", "Make one with `openssl rand -hex 32` and keep it: keys depend on it.")
+    return Finding(False, "SECRET_KEY is not set", "Make one with `openssl rand -hex 32` and keep it.")
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -81,7 +81,7 @@ async def _providers(settings: Settings) -> list[Finding]:
                     status = await provider.probe()
             except (UpstreamError, trio.TooSlowError) as error:
                 detail = error.detail if isinstance(error, UpstreamError) else "no answer"
-                findings.append(Finding(False, f"{name}: not reached ({detail})", "Check its base URL and the network."))
+                findings.append(Finding(False, f"{name}: not reached ({detail})", "Check base URL and network."))
                 continue
             refused = status in (401, 403)
             advice = f"Its key is refused: check {key}." if refused else ""

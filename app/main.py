@@ -1,4 +1,4 @@
-"""The composition root: database > providers > services > server, nested in that order, so that each outlives its users."""
+"""The composition root: database > providers > services > server, nested so that each outlives its users."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def run_gateway(
     hurry: trio.Event,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`; `started` gives the base URLs. Ends when every call is settled and every socket closed."""
+    """Serve until `shutdown`; `started` gives the base URLs. At the end every call is settled, every socket closed."""
     tokens.warm()
     with _open_access_log(settings) as access_log:
         async with (

@@ -13,7 +13,8 @@ from app.core.chat import ChatRequest, parse_chat
 from app.core.chat_stream import ChatWriter
 from app.core.errors import Problem
 from app.core.identity import Principal
-from app.usecases.chat import Origin, Served, run_chat
+from app.usecases.chat import Origin, run_chat
+from app.usecases.sink import Served
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -35,8 +36,8 @@ def routes(services: ApiServices) -> Routes:
 async def _answer(services: ApiServices, exchange: Exchange, principal: Principal, chat: ChatRequest) -> None:
     origin = Origin(exchange.request_id, ENDPOINT, _retries(exchange))
     if not chat.stream:
-        sink = JsonSink(exchange, chat.n, logprobs=chat.wants_logprobs)
-        await run_chat(services.chat, principal, chat, sink, origin)
+        whole = JsonSink(exchange, chat.n, logprobs=chat.wants_logprobs)
+        await run_chat(services.chat, principal, chat, whole, origin)
         return
 
     def make_writer(served: Served) -> ChatWriter:

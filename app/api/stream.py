@@ -14,7 +14,7 @@ from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
 from app.core.ledger import rate_headers
 from app.core.writer import StreamWriter
-from app.usecases.chat import Served
+from app.usecases.sink import Served
 
 NEVER: Final = float("inf")
 EVENT_STREAM: Final[Headers] = [
@@ -57,6 +57,7 @@ class StreamSink:
 
     def __init__(self, exchange: Exchange, rules: StreamRules, make_writer: Callable[[Served], StreamWriter]) -> None:
         self.opened = False
+        self.holds_back = False
         self._exchange = exchange
         self._rules = rules
         self._make_writer = make_writer
@@ -171,6 +172,7 @@ class JsonSink:
 
     def __init__(self, exchange: Exchange, choices: int, *, logprobs: bool) -> None:
         self.opened = False
+        self.holds_back = True
         self._exchange = exchange
         self._choices = choices
         self._folded = Accumulator(logprobs=logprobs)
@@ -181,7 +183,7 @@ class JsonSink:
         self._exchange.note["call"] = served.id
 
     def accepted(self) -> None:
-        pass
+        self._folded = Accumulator(logprobs=self._logprobs)
 
     async def write(self, deltas: Sequence[Delta]) -> None:
         self._folded.add(deltas)

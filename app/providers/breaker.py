@@ -1,4 +1,4 @@
-"""Which routes are down: a breaker per (provider, model) that only a provider's own faults can open. Pure; time comes in.
+"""Which routes are down: a breaker per (provider, model) that only a provider's own faults can open. Pure.
 
 Also the retry budget: retries may add a tenth to a route's calls, so that a failing provider is not hammered.
 """

@@ -58,6 +58,7 @@ class ChatReply:
                 deltas += self.normaliser.feed(payload)
             self._ended = self._ended or not data
             if self._ended:
+                self._reply.over()
                 deltas += self._close()
         except StreamFault as fault:
             raise self._dialect.fault(fault.error, self._ask) from None
@@ -82,6 +83,7 @@ class ChatReply:
     async def _read_json(self, first: bytes) -> list[Delta]:
         body = first + await self._reply.read(JSON_ANSWER_CAP)
         self._ended = True
+        self._reply.over()
         deltas = self.normaliser.from_message(body)
         return deltas + self._close()
 

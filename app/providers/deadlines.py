@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +48,11 @@ class Patience:
     def rest(self) -> None:
         self.phase = "total"
         self._scope.deadline = self._total_at
+
+    def stop(self) -> None:
+        """The provider is done: none of its deadlines applies to what is left to do."""
+        self._total_at = math.inf
+        self._scope.deadline = math.inf
 
     def end(self, error: BaseException | None) -> bool:
         """Leave the scope with the exception in flight; True when that is our own deadline's doing."""

@@ -189,6 +189,10 @@ class Reply:
         """The first chunk of content has come: from now on only the gaps between chunks are watched."""
         self._patience.fed = True
 
+    def over(self) -> None:
+        """The answer has come whole, even if the body goes on: no deadline of the provider's runs any more."""
+        self._patience.stop()
+
     async def drain(self) -> None:
         """Read to the end of a body whose content is over, so that the connection can be used again."""
         try:

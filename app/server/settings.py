@@ -32,7 +32,7 @@ class ServerSettings:
     certfile: str | None = None
     keyfile: str | None = None
     max_connections: int = 4096
-    max_header_bytes: int = 32 * 1024
+    max_header_bytes: int = 32 * 1024  # checked while a header is incomplete; one read may bring 64 KiB
     max_message_bytes: int = 1024 * 1024  # of one WebSocket message
     handshake_deadline_s: float = 10  # TLS
     header_deadline_s: float = 15  # from the first byte of a request to the end of its header

@@ -12,6 +12,7 @@ import trio
 READ_SIZE: Final = 64 * 1024
 AHEAD_SIZE: Final = 64 * 1024
 CLOSE_S: Final = 1.0
+LAST_WRITE_S: Final = 0.25
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 Gone = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -151,8 +152,8 @@ class Wire:
         await trio.aclose_forcefully(self._stream)
 
     def cut(self) -> None:
-        """From now on nothing waits for this peer: a write that does not fit breaks the connection."""
-        self._write_deadline_s = 0
+        """From now on hardly anything waits for this peer: a write that does not fit soon breaks the connection."""
+        self._write_deadline_s = LAST_WRITE_S
         self._write_scope.deadline = -inf
 
     def end_writing(self) -> bool:

@@ -58,6 +58,7 @@ def store(db: Transaction, kind: str, wanted: Mapping[str, Mapping[str, Any]]) -
 
 def set_digest(db: Transaction, digest: str) -> None:
     db.run(
-        "INSERT INTO catalog_version (one, digest) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET digest = excluded.digest",
+        "INSERT INTO catalog_version (one, digest) VALUES (1, ?) "
+        "ON CONFLICT (one) DO UPDATE SET digest = excluded.digest",
         digest,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.core import ledger
 from app.core.errors import Problem
@@ -53,6 +54,15 @@ class Ending:
     charge: int
     uncollected: int
     basis: Basis
+
+
+class Entry(NamedTuple):
+    """One line of the ledger; `ref` is unique per kind within a tenant."""
+
+    kind: str
+    amount: int
+    ref: str
+    note: str = ""
 
 
 _STANDING = """
@@ -158,7 +168,7 @@ def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Endi
         *(int(closing.outcome == "completed"), tenant_id, month, category),
     )
     if money.charge:
-        _append(db, tenant_id, "charge", -money.charge, call_id, balance - money.charge, closing.at_us)
+        _append(db, tenant_id, Entry("charge", -money.charge, call_id), balance - money.charge, closing.at_us)
     return Ending(closing.state, money.charge, money.uncollected, closing.basis)
 
 
@@ -171,7 +181,7 @@ def credit(db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, at
     row = db.one("SELECT balance FROM tenants WHERE id = ?", tenant_id)
     if row is None:
         raise Problem("not_found", "There is no such organisation.")
-    _append(db, tenant_id, kind, amount, ref, row[0], at_us, note)
+    _append(db, tenant_id, Entry(kind, amount, ref, note), row[0], at_us)
     return True
 
 
@@ -207,11 +217,9 @@ def broken_tenants(db: Transaction) -> list[str]:
     return [row[0] for row in db.all(INVARIANTS)]
 
 
-def _append(
-    db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, balance_after: int, at_us: int, note: str = ""
-) -> None:
+def _append(db: Transaction, tenant_id: str, entry: Entry, balance_after: int, at_us: int) -> None:
     db.run(
         "INSERT INTO ledger_entries (id, tenant_id, kind, amount, ref, note, balance_after, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *(new_id("le_", at_us), tenant_id, kind, amount, ref, note, balance_after, at_us),
+        *(new_id("le_", at_us), tenant_id, *entry, balance_after, at_us),
     )

@@ -25,7 +25,7 @@ def upsert_tenant(db: Transaction, name: str, plan: str, budget: int | None, at_
 def upsert_member(
     db: Transaction, tenant_id: str, email: str, full_name: str, role: str, password_hash: str, at_us: int
 ) -> str:
-    """Add a member or update name and role; a known member's password is left alone. Raises ValueError for a taken address."""
+    """Add a member or update name and role, never a password. Raises ValueError for an address taken elsewhere."""
     row = db.one("SELECT id, tenant_id, full_name, role FROM users WHERE email = ?", email)
     if row is None:
         db.run(

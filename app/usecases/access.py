@@ -1,4 +1,4 @@
-"""From a credential to a `Principal`: shape first, then memory, then the database; refreshed when a write says it is old."""
+"""From a credential to a `Principal`: shape, then memory, then the database; refreshed when a write calls it stale."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 import trio
@@ -18,16 +18,18 @@ import trio
 from app.core import tokens
 from app.core.billing import Bill, Tally, cut_bill, finished_bill
 from app.core.chat import ChatRequest, prompt_text_bytes
-from app.core.deltas import Delta, Usage
+from app.core.deltas import Usage
 from app.core.errors import Problem, UpstreamError
 from app.core.identity import Principal
-from app.core.limits import RateState
-from app.core.pricing import MILLION, TokenPrice
+from app.core.ledger import Outcome
+from app.core.pricing import TokenPrice
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider, ChatReply
+from app.usecases.journal import Journal
 from app.usecases.meter import Ask, Call, Meter
 from app.usecases.models import Models
-from app.usecases.plan import STEP_TOKENS, ChatPlan, ask_for, plan_chat, unconfigured
+from app.usecases.plan import STEP_TOKENS, ChatPlan, ask_for, plan_chat, price_in_force, unconfigured
+from app.usecases.sink import ChatSink, Served
 from catalog.routing import Target
 
 log = structlog.get_logger(__name__)
@@ -35,37 +37,6 @@ BACK_OFF_S: Final = (0.05, 0.25)
 LONGEST_WAIT_S: Final = 2.0
 EMPTY: Final = "The model's provider sent an empty answer. Nothing was charged; try again."
 BUSY: Final = "Every provider of this model is resting after failures. Nothing was charged; try again."
-
-
-@dataclass(slots=True)
-class Served:
-    """What a surface tells about a call; filled in as it becomes known, constant once the answer has begun."""
-
-    id: str
-    model: str
-    created: int
-    rate: RateState
-    provider: str = ""
-    attempts: int = 0
-    dropped: tuple[str, ...] = ()
-
-
-class ChatSink(Protocol):
-    """Where an answer goes. All of it runs in the call's task; a sink that waits slows the provider down."""
-
-    #: Whether anything reached the client: from then on model and status are fixed.
-    opened: bool
-
-    def admitted(self, served: Served, *, early: bool) -> None:
-        """The hold stands. `early`: the answer may begin before a provider has accepted."""
-
-    def accepted(self) -> None:
-        """A provider has accepted: the answer may begin in any case."""
-
-    async def write(self, deltas: Sequence[Delta]) -> None: ...
-
-    async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
-        """The call is settled: send the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,49 +96,47 @@ class _CreditsUsedUp(Exception):
     """The hold is used up and cannot grow (B11)."""
 
 
-@dataclass(slots=True, eq=False)
 class ChatCall:
     """The state of one admitted chat call."""
 
-    services: ChatServices
-    request: ChatRequest
-    plan: ChatPlan
-    call: Call
-    sink: ChatSink
-    salt: str
-    served: Served = field(init=False)
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-    wrote: bool = False
-    _target: Target | None = None
-    _reply: ChatReply | None = None
-    _tally: Tally = field(init=False)
-    _began: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        self.served = Served(self.call.id, self.plan.model.id, int(time.time()), self.call.rate)
-        self._tally = Tally(self.plan.prices[self.plan.model.id], self.plan.prompt_tokens)
+    def __init__(
+        self, services: ChatServices, request: ChatRequest, plan: ChatPlan, call: Call, sink: ChatSink, salt: str
+    ) -> None:
+        self._services = services
+        self._request = request
+        self._plan = plan
+        self._call = call
+        self._sink = sink
+        self._salt = salt
+        self._served = Served(call.id, plan.model.id, int(time.time()), call.rate)
+        self._journal = Journal(call.receipt)
+        self._tally = Tally(plan.prices[plan.model.id], plan.prompt_tokens)
+        self._target: Target | None = None
+        self._reply: ChatReply | None = None
+        self._has_content = False
 
     async def run(self) -> None:
         """Try each route in order until one has answered. Raises Problem with the last failure, the call being void."""
-        self.sink.admitted(self.served, early=not self.plan.several_models)
+        self._sink.admitted(self._served, early=not self._plan.several_models)
         last: UpstreamError | None = None
         skipped: str | None = None
-        for target in self.plan.targets:
-            if target.model.id == skipped or (self.sink.opened and target.model.id != self.served.model):
+        for target in self._plan.targets:
+            if target.model.id == skipped or (self._sink.opened and target.model.id != self._served.model):
                 continue
             failure = await self._try_route(target)
             if failure is None:
                 return
             last = failure
-            if self.wrote or (failure.retry == "no" and failure.code != "context_length_exceeded"):
+            if self._committed or (failure.retry == "no" and failure.code != "context_length_exceeded"):
                 break
             skipped = target.model.id if failure.retry == "no" else None
         await self._give_up(last or unconfigured())
 
     def bill_now(self) -> Bill:
-        """What a client that leaves at this moment owes (B2 to B5)."""
+        """What a client that leaves at this moment owes (B2, B3, B4; B10 once finish and usage are known)."""
         reply = self._reply
-        self._note(cancelled_at="upstream" if reply is None else "answer" if self.wrote else "first token")
+        phase = "before acceptance" if reply is None else "mid-answer" if self._has_content else "before first token"
+        self._close_journal(cancelled_at=phase, usage=reply and reply.normaliser.usage)
         if reply is None:
             return Bill("cancelled", 0, "none", "B2")
         usage = reply.normaliser.usage
@@ -176,9 +145,14 @@ class ChatCall:
         counted = 0 if usage is not None else tokens.count_text(self._tally.text())
         return self._cut("cancelled", usage, counted, reply)
 
+    @property
+    def _committed(self) -> bool:
+        """Content has reached the client: no other route may begin anew (compat.md S14)."""
+        return self._has_content and not self._sink.holds_back
+
     async def _try_route(self, target: Target) -> UpstreamError | None:
         """One route, with one retry where the failure allows it; None when it has answered."""
-        breakers, key = self.services.breakers, (target.provider, target.upstream)
+        breakers, key = self._services.breakers, (target.provider, target.upstream)
         failure: UpstreamError | None = None
         for again in (False, True):
             down = breakers.wait_s(*key, trio.current_time())
@@ -187,117 +161,111 @@ class ChatCall:
             try:
                 await self._attempt(target, again)
             except UpstreamError as error:
-                breakers.fail(*key, error, trio.current_time())
-                self.attempts[-1] |= {"code": error.code, "status": error.status}
-                log.warning(
-                    "chat.attempt_failed",
-                    **{"call": self.call.id, "provider": target.provider, "model": target.upstream},
-                    **{"code": error.code, "status": error.status, "detail": error.detail},
-                )
+                if self._call.ending is not None:
+                    return None
                 failure = error
+                breakers.fail(*key, error, trio.current_time())
+                self._journal.end_attempt(error)
+                self._log_failure(target, error)
             except BaseException:
                 breakers.leave(*key)
                 raise
             else:
                 breakers.succeed(*key)
                 return None
-            finally:
-                self.attempts[-1]["ms"] = self._elapsed_ms() - self.attempts[-1]["ms"]
-            if again or self.wrote or failure.retry != "once" or not breakers.may_retry(*key):
-                return failure
             wait = failure.retry_after_s
-            if wait is not None and wait > LONGEST_WAIT_S:
+            if again or self._committed or failure.retry != "once" or (wait is not None and wait > LONGEST_WAIT_S):
+                return failure
+            if not breakers.may_retry(*key):
                 return failure
             await trio.sleep(random.uniform(*BACK_OFF_S) if wait is None else wait)  # noqa: S311 - jitter
         return failure
 
     async def _attempt(self, target: Target, again: bool) -> None:
-        provider = self.services.providers[target.provider]
-        self.attempts.append({"provider": target.provider, "model": target.upstream, "ms": self._elapsed_ms()})
-        self._target, self._reply = target, None
-        self._tally = Tally(self.plan.prices[target.model.id], self.plan.prompt_tokens)
-        ask = ask_for(self.plan, self.request, target, self.salt, patient=again)
+        provider = self._services.providers[target.provider]
+        self._target, self._reply, self._has_content = target, None, False
+        self._tally = Tally(self._plan.prices[target.model.id], self._plan.prompt_tokens)
+        self._journal.begin_attempt(target, self._tally.price)
+        ask = ask_for(self._plan, self._request, target, self._salt, patient=again)
         try:
             outgoing = provider.dialect.chat(ask)
         except Problem as problem:
             raise UpstreamError(problem.code, problem.message, retry="other", param=problem.param) from None
-        served = self.served
-        served.provider, served.attempts, served.dropped = target.provider, len(self.attempts), outgoing.dropped
-        if not self.sink.opened:
+        served = self._served
+        served.provider, served.attempts, served.dropped = (
+            target.provider,
+            len(self._journal.attempts),
+            outgoing.dropped,
+        )
+        if not self._sink.opened:
             served.model = target.model.id
-        self.services.breakers.begin(target.provider, target.upstream)
+        self._services.breakers.begin(target.provider, target.upstream)
         try:
-            async with provider.chat(outgoing, ask, self.request.n) as reply:
+            async with provider.chat(outgoing, ask, self._request.n) as reply:
                 self._reply = reply
-                self.sink.accepted()
+                self._sink.accepted()
                 await self._relay(reply)
         except _CreditsUsedUp:
             await self._end_early()
 
     async def _relay(self, reply: ChatReply) -> None:
-        step = self._tally.price.tokens_ucr(0, STEP_TOKENS * self.request.n)
+        step = self._tally.price.tokens_ucr(0, STEP_TOKENS * self._request.n)
         ceiling = self._ceiling()
         while (deltas := await reply.read()) is not None:
             if not deltas:
                 continue
             self._tally.add(deltas)
-            cost = self._tally.running_cost_ucr(self.call.hold_ucr // 2)
-            if not await self.call.cover(cost, step, ceiling):
+            cost = self._tally.running_cost_ucr(self._call.hold_ucr // 2)
+            if not await self._call.cover(cost, step, ceiling):
                 raise _CreditsUsedUp
-            if not self.wrote:
-                self._note(first_content_ms=self._elapsed_ms())
-            self.wrote = True
-            await self.sink.write(deltas)
+            if not self._has_content:
+                self._has_content = True
+                self._journal.content_came()
+            await self._sink.write(deltas)
         await self._finish(reply)
 
     async def _finish(self, reply: ChatReply) -> None:
         """The provider is done: settle, then let the client see the end (design.md invariant 5)."""
         normaliser = reply.normaliser
         usage = normaliser.usage
-        finishes = normaliser.finishes
-        if not normaliser.has_content and "length" not in finishes.values():
+        if not normaliser.has_content and "length" not in normaliser.finishes.values():
             raise UpstreamError("upstream_error", EMPTY, retry="once", breaker="count", detail="empty answer")
-        counted = 0
-        if usage is None:
-            text = self._tally.text()
-            if len(text) > tokens.LARGE_BYTES:
-                counted = await trio.to_thread.run_sync(tokens.count_text, text)
-            else:
-                counted = tokens.count_text(text)
-        bill = finished_bill(usage, self._price, self.plan.prompt_tokens, counted)
-        if self._router_picked and not self.request.stream and normaliser.upstream_model:
-            self.served.model = normaliser.upstream_model
-        await self._post(bill, usage)
-        await self.sink.finish(finishes, usage or Usage(self.plan.prompt_tokens, counted))
+        counted = 0 if usage is not None else await _count_in_turn(self._tally.text())
+        bill = finished_bill(usage, self._price, self._plan.prompt_tokens, counted)
+        if self._router_picked and not self._request.stream and normaliser.upstream_model:
+            self._served.model = normaliser.upstream_model
+        await self._post(bill, usage, normaliser.finishes, counted)
 
     async def _end_early(self) -> None:
         """No more credits can be held: the answer ends with `length`, charged up to the hold (B11)."""
         reply = self._reply
-        assert reply is not None
-        counted = tokens.count_text(self._tally.text())
-        bill = self._cut("completed", reply.normaliser.usage, counted, reply)
-        bill = Bill(bill.outcome, min(bill.cost_ucr, self.call.hold_ucr), bill.basis, bill.rule)
-        await self._post(bill, reply.normaliser.usage)
-        finishes = dict.fromkeys(range(self.request.n), "length")
-        await self.sink.finish(finishes, reply.normaliser.usage or Usage(self.plan.prompt_tokens, counted))
+        if reply is None:
+            raise RuntimeError("credits cannot be used up before an answer")
+        usage = reply.normaliser.usage
+        counted = await _count_in_turn(self._tally.text())
+        bill = self._cut("completed", usage, counted, reply)
+        capped = Bill(bill.outcome, min(bill.cost_ucr, self._call.hold_ucr), bill.basis, bill.rule)
+        await self._post(capped, usage, dict.fromkeys(range(self._request.n), "length"), counted)
+
+    async def _post(self, bill: Bill, usage: Usage | None, finishes: Mapping[int, str], counted: int) -> None:
+        """Settle, then send the end."""
+        self._close_journal(usage=usage, finish_reasons=dict(finishes))
+        await self._call.post(bill)
+        await self._sink.finish(finishes, usage or Usage(self._plan.prompt_tokens, counted))
 
     async def _give_up(self, failure: UpstreamError) -> None:
-        self._note(failure=failure.code)
-        await self.call.void("failed", "B7" if failure.message is EMPTY else "B6")
+        self._close_journal(failure=failure.code)
+        await self._call.void("failed", "B7" if failure.message is EMPTY else "B6")
         raise failure.problem()
 
-    async def _post(self, bill: Bill, usage: Usage | None) -> None:
-        self._note(usage=usage, finish_reasons=self._reply and dict(self._reply.normaliser.finishes))
-        await self.call.post(bill)
-
-    def _cut(self, outcome: Any, usage: Usage | None, counted: int, reply: ChatReply) -> Bill:
-        return cut_bill(outcome, usage, self._price, self.plan.prompt_tokens, counted, reply.cancel_semantics)
+    def _cut(self, outcome: Outcome, usage: Usage | None, counted: int, reply: ChatReply) -> Bill:
+        return cut_bill(outcome, usage, self._price, self._plan.prompt_tokens, counted, reply.cancel_semantics)
 
     def _ceiling(self) -> int | None:
-        limit = self.request.max_tokens
+        limit = self._request.max_tokens
         if limit is None:
             return None
-        return self._tally.price.tokens_ucr(self.plan.prompt_tokens, limit * self.request.n)
+        return self._tally.price.tokens_ucr(self._plan.prompt_tokens, limit * self._request.n)
 
     @property
     def _router_picked(self) -> bool:
@@ -305,29 +273,24 @@ class ChatCall:
 
     @property
     def _price(self) -> TokenPrice:
-        """The price in force: the model's, or for a by-pick model its pick's, or what the pick cost us."""
-        target, price = self._target, self._tally.price
-        if target is None or target.model.price.unit != "by_pick" or self._reply is None:
-            return price
-        models, normaliser = self.services.models, self._reply.normaliser
-        picked = models.catalog.resolve(normaliser.upstream_model or "")
-        if picked is not None and picked.model.price.unit == "tokens":
-            return models.token_price(picked.model.price, web=self.request.searches_web)
-        if normaliser.cost is not None:
-            return TokenPrice(0, 0, price.credits_per_usd, flat_musd=-int(-normaliser.cost * MILLION // 1))
-        return price
-
-    def _note(self, **facts: Any) -> None:
-        """Facts for the receipt."""
-        price = self._tally.price
-        self.call.receipt.update(
-            facts,
-            attempts=self.attempts,
-            model=self.served.model,
-            dropped=self.served.dropped,
-            total_ms=self._elapsed_ms(),
-            prices={"input_musd": price.input_musd, "output_musd": price.output_musd},
+        if self._target is None or self._reply is None:
+            return self._tally.price
+        return price_in_force(
+            self._services.models, self._request, self._target, self._reply.normaliser, self._tally.price
         )
 
-    def _elapsed_ms(self) -> int:
-        return int((time.perf_counter() - self._began) * 1000)
+    def _close_journal(self, **facts: Any) -> None:
+        self._journal.close(**facts, model=self._served.model, dropped=self._served.dropped)
+
+    def _log_failure(self, target: Target, error: UpstreamError) -> None:
+        log.warning(
+            "chat.attempt_failed",
+            **{"call": self._call.id, "provider": target.provider, "model": target.upstream},
+            **{"code": error.code, "status": error.status, "detail": error.detail},
+        )
+
+
+async def _count_in_turn(text: str) -> int:
+    if len(text) <= tokens.LARGE_BYTES:
+        return tokens.count_text(text)
+    return await trio.to_thread.run_sync(tokens.count_text, text)

@@ -1,4 +1,4 @@
-"""The catalog as this process sees it: loaded from the database, reloaded when a seed changed it, plus `local/` models."""
+"""The catalog in force: loaded from the database, reloaded when a seed changed it, plus what upstreams list."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ class Models:
 REFUSALS: Final[dict[str, str]] = {
     "model_not_found": "The model `{model}` does not exist. `GET /v1/models` lists what can be called.",
     "model_not_allowed": "This key may not use the model `{model}`. Change its allowed models, or use another key.",
-    "model_not_available": "The model `{model}` is not in your plan. `GET /api/v1/models/access` lists each plan's models.",
+    "model_not_available": "The model `{model}` is not in your plan. See `GET /api/v1/models/access`.",
     "model_under_maintenance": "The model `{model}` is under maintenance.{instead}",
-    "unsupported_image_input": "The model `{model}` does not take images. Use a model with `supports_vision`, or send text.",
+    "unsupported_image_input": "The model `{model}` takes no images. Use one with `supports_vision`, or send text.",
     "voice_agent_only_model": "The model `{model}` works in voice sessions only.",
 }
 

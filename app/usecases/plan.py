@@ -11,7 +11,8 @@ from app.core.errors import Problem, UpstreamError
 from app.core.identity import Principal
 from app.core.ledger import Limits
 from app.core.limits import Rate
-from app.core.pricing import TokenPrice
+from app.core.normalise import Normaliser
+from app.core.pricing import MILLION, TokenPrice
 from app.providers.chat import ChatProvider
 from app.providers.dialect import ChatAsk
 from app.usecases.models import Models, refuse
@@ -100,6 +101,20 @@ def ask_for(
         catalogued=plan.catalogued,
         options=target.options,
     )
+
+
+def price_in_force(
+    models: Models, request: ChatRequest, target: Target, normaliser: Normaliser, price: TokenPrice
+) -> TokenPrice:
+    """`price`, or for a by-pick model its pick's price, or what the pick cost us when it is not in the catalog."""
+    if target.model.price.unit != "by_pick":
+        return price
+    picked = models.catalog.resolve(normaliser.upstream_model or "")
+    if picked is not None and picked.model.price.unit == "tokens":
+        return models.token_price(picked.model.price, web=request.searches_web)
+    if normaliser.cost is not None:
+        return TokenPrice(0, 0, price.credits_per_usd, flat_musd=-int(-normaliser.cost * MILLION // 1))
+    return price
 
 
 def unconfigured() -> UpstreamError:

@@ -1,4 +1,4 @@
-"""The load: a number of lines that each ask one call after the other, on one thread and one epoll.
+"""The load: a number of lines that each ask one call after the other, on one thread and one selector.
 
 A line is a keep-alive connection. All lines begin at once; when the time is up no call begins any more and those that
 run are heard out for a while, so that slow answers count as much as quick ones.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
@@ -17,12 +18,12 @@ from scripts.bench.questions import HOST
 from scripts.bench.responses import ResponseReader, StreamReader
 
 _READ_BYTES: Final = 64 * 1024
-_SAMPLE_CHARS: Final = 300
+_SAMPLE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`request` gives the bytes of a line's nth call. Calls still running `grace_s` after the time are errors."""
+    """`request` gives the bytes of a line's nth call. Calls that still run `grace_s` after the time are errors."""
 
     port: int
     request: Callable[[int, int], bytes]
@@ -34,9 +35,9 @@ class Load:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it, in seconds. `waits` are whole answers, or first tokens when streamed.
+    """What came of it; times in seconds. `waits` are for whole answers, or for first tokens when streamed.
 
-    A call that never showed a token waits until the load ends: its wait is then too short, never too long.
+    A call that never showed a token counts as an error and with the time it waited: too short, never too long.
     """
 
     calls: int = 0
@@ -50,15 +51,16 @@ class Tally:
 
     def fail(self, why: str) -> None:
         self.errors += 1
-        self.first_error = self.first_error or why[:_SAMPLE_CHARS]
+        self.first_error = self.first_error or why[:_SAMPLE]
 
 
 def run_load(load: Load) -> Tally:
-    """Ask for `load.seconds`, then hear out what runs. Raises OSError when the server cannot be reached (again)."""
+    """Ask for `load.seconds`, then hear out what runs. Raises OSError when the server takes no connection."""
     tally = Tally()
+    lines: list[_Line] = []
     with selectors.DefaultSelector() as selector:
-        lines = [_Line(load, index, tally, selector) for index in range(load.lines)]
         try:
+            lines.extend(_Line(load, index, tally, selector) for index in range(load.lines))
             _ask_and_hear(load, lines, selector)
         finally:
             for line in lines:
@@ -84,16 +86,60 @@ def _ask_and_hear(load: Load, lines: list[_Line], selector: selectors.BaseSelect
         line.give_up()
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call that runs; tokens after `end` do not count for the rate."""
+
+    asked: float
+    end: float
+    burst: bool
+    http: ResponseReader = field(default_factory=ResponseReader)
+    stream: StreamReader = field(default_factory=StreamReader)
+    sample: bytes = b""
+    last_token: float | None = None
+
+    def take(self, body: bytes, now: float, tally: Tally) -> None:
+        """Tokens of a stream."""
+        count = self.stream.feed(body)
+        if not count:
+            return
+        self.waited(now, tally)
+        if self.last_token is not None:
+            tally.gaps.append(now - self.last_token)
+        tally.gaps.extend([0.0] * (count - 1))
+        self.last_token = now
+        tally.tokens += count
+        if now < self.end:
+            tally.tokens_in_time += count
+
+    def waited(self, now: float, tally: Tally) -> None:
+        """The wait for the first token ends, unless it has ended."""
+        if self.last_token is None:
+            tally.waits.append(now - self.asked)
+            if self.burst:
+                tally.burst_waits.append(now - self.asked)
+
+    def fault(self, *, streamed: bool) -> str | None:
+        """Why the answer, heard to its end, is no good answer."""
+        if not self.http.done:
+            return "the connection closed before the answer's end"
+        if self.http.status != 200:
+            return f"status {self.http.status}: {self.sample.decode(errors='replace')}"
+        if streamed and (self.stream.error or not self.stream.done or self.last_token is None):
+            return self.stream.error or "the stream ended without text or without [DONE]"
+        return None
+
+
 class _Line:
-    """One connection and the call that runs on it."""
+    """One connection and the call that runs on it, if any."""
 
     def __init__(self, load: Load, index: int, tally: Tally, selector: selectors.BaseSelector) -> None:
         self._load = load
         self._index = index
         self._tally = tally
         self._selector = selector
-        self._turn = -1
-        self._running = False
+        self._turn = 0
+        self._call: _Call | None = None
         self._open()
 
     def _open(self) -> None:
@@ -106,77 +152,49 @@ class _Line:
         self._sock.close()
 
     def ask(self, end: float) -> None:
-        """Begin the next call; tokens after `end` do not count for the rate."""
-        self._turn += 1
-        self._end = end
-        self._http = ResponseReader()
-        self._stream = StreamReader()
-        self._sample = b""
-        self._last_token: float | None = None
-        self._running = True
+        """Begin the next call. A connection that is found closed shows it at the next `hear`."""
         payload = self._load.request(self._index, self._turn)
-        self._asked = perf_counter()
-        self._sock.sendall(payload)
+        self._call = _Call(perf_counter(), end, burst=self._turn == 0)
+        self._turn += 1
+        with suppress(OSError):
+            self._sock.sendall(payload)
 
     def hear(self) -> bool:
-        """Read what has come; True when the call has ended."""
+        """Read what has come; True when the running call has ended by it."""
         try:
             data = self._sock.recv(_READ_BYTES)
         except OSError:
             data = b""
         now = perf_counter()
-        if data:
-            body = self._http.feed(data)
-            if body:
-                self._take(body, now)
-            if not self._http.done:
+        call, load = self._call, self._load
+        if call is not None and data:
+            body = call.http.feed(data)
+            if body and load.streamed and call.http.status == 200:
+                call.take(body, now, self._tally)
+            else:
+                call.sample = call.sample or body[:_SAMPLE]
+            if not call.http.done:
                 return False
-        was_running, self._running = self._running, False
-        if was_running:
-            self._judge(now)
-        if not data or not self._http.keeps_open:
+        self._call = None
+        if call is not None:
+            self._judge(call, now)
+        if not data or (call is not None and not call.http.keeps_open):
             self.close()
             self._open()
-        return was_running
+        return call is not None
 
     def give_up(self) -> None:
         """The load is over: a call that still runs has failed."""
-        if self._running:
-            self._note_wait(perf_counter())
+        if self._call is not None:
+            if self._load.streamed:
+                self._call.waited(perf_counter(), self._tally)
             self._tally.fail("no end of the answer before the load was over")
 
-    def _take(self, body: bytes, now: float) -> None:
-        if not self._load.streamed or self._http.status != 200:
-            self._sample = self._sample or body[:_SAMPLE_CHARS]
+    def _judge(self, call: _Call, now: float) -> None:
+        fault = call.fault(streamed=self._load.streamed)
+        if fault is not None:
+            self._tally.fail(fault)
             return
-        count = self._stream.feed(body)
-        if not count:
-            return
-        self._note_wait(now)
-        if self._last_token is not None:
-            self._tally.gaps.append(now - self._last_token)
-        self._tally.gaps.extend([0.0] * (count - 1))
-        self._last_token = now
-        self._tally.tokens += count
-        if now < self._end:
-            self._tally.tokens_in_time += count
-
-    def _note_wait(self, now: float) -> None:
-        """The wait for the first token ends now, unless it has ended."""
-        if self._load.streamed and self._last_token is None:
-            self._tally.waits.append(now - self._asked)
-            if self._turn == 0:
-                self._tally.burst_waits.append(now - self._asked)
-
-    def _judge(self, now: float) -> None:
-        http, stream = self._http, self._stream
-        if not http.done:
-            self._tally.fail("the connection closed before the answer's end")
-        elif http.status != 200:
-            self._tally.fail(f"status {http.status}: {self._sample.decode(errors='replace')}")
-        elif self._load.streamed and (stream.error or not stream.done or self._last_token is None):
-            self._tally.fail(stream.error or "the stream ended without text or without [DONE]")
-        else:
-            self._tally.calls += 1
-            if not self._load.streamed:
-                self._tally.waits.append(now - self._asked)
+        self._tally.calls += 1
+        if not self._load.streamed:
+            self._tally.waits.append(now - call.asked)

@@ -60,25 +60,30 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core carries the system under test, the upstream, and the load; on two cores the last two share."""
+    """Which core carries the system under test, the upstream, and the load; on two cores the last two share.
 
-    system: int
-    upstream: int
-    load: int
+    None leaves a process free, where it cannot be tied to a core (macOS).
+    """
+
+    system: int | None = None
+    upstream: int | None = None
+    load: int | None = None
 
     @classmethod
     def choose(cls, available: list[int]) -> Cores:
+        if not available:
+            return cls()
         first, last = available[0], available[-1]
         return cls(first, available[1] if len(available) > 2 else last, last)
 
 
 def available_cores() -> list[int]:
-    """Empty where a process cannot be tied to a core (macOS)."""
+    """The cores this process may use; empty where it cannot be tied to one."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def pin(pid: int, core: int | None) -> None:
-    """Tie a process and what it starts from now on to one core; None leaves it free."""
+    """Tie a process, and what it starts from now on, to one core."""
     if core is not None:
         os.sched_setaffinity(pid, {core})
 
@@ -89,7 +94,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def open_system(recipe: Recipe, folder: Path, core: int | None) -> Iterator[Running]:
-    """Start it, wait until it answers, stop it at the end, however that comes. Raises BenchError with its last words."""
+    """Start it, wait until it answers, stop it whatever happens. Raises BenchError with its last words."""
     log = folder / f"{recipe.name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

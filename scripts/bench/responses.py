@@ -1,4 +1,4 @@
-"""Answers read from bytes as they arrive: HTTP/1.1 framing and the text of a chat stream. Pure, and cheap by the token."""
+"""Answers read from bytes as they arrive: HTTP/1.1 framing, and the tokens of a chat stream. Pure and cheap."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ class StreamReader:
         if data == b"[DONE]":
             self.done = True
             return False
-        chunk = _CHUNK.decode(data)
+        try:
+            chunk = _CHUNK.decode(data)
+        except msgspec.DecodeError as problem:
+            chunk = _Chunk(error=msgspec.Raw(f"{problem}: {data!r}".encode()))
         if chunk.error is not None and self.error is None:
             self.error = bytes(chunk.error).decode(errors="replace")
         return any(choice.delta.content for choice in chunk.choices)

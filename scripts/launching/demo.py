@@ -15,7 +15,7 @@ from app.storage.database import Database, Transaction
 from scripts.launching.directory import DataDirectory
 from scripts.seeding import stored
 from scripts.seeding.target import Target
-from scripts.seeding.tenants import Key, Member, read_tenants
+from scripts.seeding.tenants import Key, read_tenants
 from scripts.seeding.write import hash_password, write_tenants
 
 FILE: Final = Path(__file__).resolve().parents[1] / "demo_tenants.toml"
@@ -34,27 +34,26 @@ class Demo:
 
 
 async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock: Clock = now_us) -> Demo:
-    """The demo as the directory remembers it; what is lost, or works no more, is made anew under a free name."""
+    """The demo as the directory remembers it; what is lost, or works no more, is made anew under a free name.
+
+    Raises SeedError when the tenant cannot be written.
+    """
     known = directory.demo()
     api_key, password = str(known.get("api_key", "")), str(known.get("admin_password", ""))
     tenant = read_tenants(FILE)[0]
     owner = tenant.members[0]
+    forgotten = not password and await db.read(lambda t: stored.knows_email(t, owner.email))
     if not (password and await _works(db, secret, api_key, clock)):
         name, api_key = await db.read(lambda t: _free_key(t, tenant.name, secret, api_key))
-        reset = not password
         password = password or secrets.token_urlsafe(15)
         # Remembered before it is written, so that no interruption can lose it.
         directory.remember_demo({"api_key": api_key, "admin_email": owner.email, "admin_password": password})
-        if await db.read(lambda t: stored.knows_email(t, owner.email)):
-            members: tuple[Member, ...] = ()
-        else:
-            members, reset = (replace(owner, password=password),), False
-        key = Key(f"{KEY_NAME} key", name, api_key)
+        members, key = (replace(owner, password=password),), Key(f"{KEY_NAME} key", name, api_key)
         await write_tenants(Target(db), [replace(tenant, members=members, keys=(key,))], secret, clock)
-        if reset:
-            digest = await hash_password(password)
-            await db.write(lambda t: stored.set_password(t, owner.email, digest))
     principal = await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+    if forgotten:
+        digest = await hash_password(password)
+        await db.write(lambda t: stored.set_password(t, principal.tenant_id, owner.email, digest))
     balance, held = await db.read(lambda t: ledger.balance(t, principal.tenant_id))
     return Demo(principal.tenant_id, api_key, owner.email, password, balance - held)
 

@@ -36,7 +36,9 @@ class DataDirectory:
             self._write(SECRET, secrets.token_hex(32) + "\n")
         secret = file.read_text(encoding="utf-8").strip()
         if len(secret) < MIN_SECRET:
-            raise LaunchError(f"{file} holds no secret. Restore it; if you delete it, all keys made so far stop working.")
+            raise LaunchError(
+                f"{file} holds no secret. Restore it; if you delete it, all keys made so far stop working."
+            )
         return secret
 
     def demo(self) -> dict[str, Any]:

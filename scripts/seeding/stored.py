@@ -1,4 +1,4 @@
-"""What a database knows already of the things that a seed is about to write."""
+"""The few statements that only seeding needs: what the database knows already, and a password set anew."""
 
 from __future__ import annotations
 
@@ -43,3 +43,8 @@ def find_tenant(db: Transaction, name: str) -> str | None:
     """The id of the tenant of this name."""
     row = db.one("SELECT id FROM tenants WHERE name = ?", name)
     return None if row is None else str(row[0])
+
+
+def set_password(db: Transaction, tenant_id: str, email: str, password_hash: str) -> None:
+    """For a password that nobody knows any more."""
+    db.run("UPDATE users SET password_hash = ? WHERE tenant_id = ? AND email = ?", password_hash, tenant_id, email)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -127,13 +128,11 @@ class H1Client:
                 case _:
                     return len(data)
 
-    async def read_all(self) -> Answer:
-        """The whole answer, or what came of it before the server broke it off."""
-        try:
-            while not self.answer.complete and await self.read():
+    async def read_to_end(self) -> Answer:
+        """Up to the byte that tells the client its call is over, or to where the server broke it off."""
+        with suppress(OSError, h11.RemoteProtocolError):
+            while not (self.answer.saw_end or self.answer.complete) and await self.read():
                 pass
-        except (OSError, h11.RemoteProtocolError):
-            pass
         return self.answer
 
     async def leave(self, farewell: Farewell = "close") -> float:
@@ -185,7 +184,7 @@ class H2Client:
         """Another request on the same connection."""
         self.answer = Answer()
         await self._request("GET", path, [], b"")
-        return await self.read_all()
+        return await self.read_to_end()
 
     async def _request(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> None:
         self._stream = self._http.get_next_available_stream_id()
@@ -221,16 +220,18 @@ class H2Client:
             case h2.events.StreamEnded():
                 self.answer.complete = True
 
-    async def read_all(self) -> Answer:
-        while not self.answer.complete and await self.read():
+    async def read_to_end(self) -> Answer:
+        """As `H1Client.read_to_end`."""
+        while not (self.answer.saw_end or self.answer.complete) and await self.read():
             pass
         return self.answer
 
     async def leave(self, farewell: Farewell = "close") -> float:
-        """Reset the stream, in either case."""
+        """Reset the stream, in either case; a stream that both sides have ended cannot be reset."""
         at = trio.current_time()
-        self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
-        await self._flush()
+        if not self.answer.complete:
+            self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
+            await self._flush()
         return at
 
     def close(self) -> None:

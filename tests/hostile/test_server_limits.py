@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
+
 import pytest
+import structlog.testing
 import trio
 
 from tests.hostile.rig import open_server, request
@@ -73,6 +77,26 @@ async def test_a_full_server_lets_the_next_client_wait_until_one_leaves() -> Non
         await trio.aclose_forcefully(second.stream)
 
 
+async def test_a_server_out_of_file_descriptors_accepts_again_when_there_are_some() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with structlog.testing.capture_logs() as logs:
+        async with open_server() as server:
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 1, hard))  # enough for the client's end only
+            try:
+                async with await server.connect() as peer:
+                    await peer.request("/ok")
+                    with trio.move_on_after(0.3) as patience:
+                        await peer.until(b"ok 0")
+                    assert patience.cancelled_caught
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                    assert await peer.until(b"ok 0")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert {(entry["event"], entry["reason"]) for entry in logs} == {("accept_paused", "EMFILE")}
+
+
 async def test_a_client_that_does_not_read_is_cut_at_the_write_deadline_and_its_application_hears_it() -> None:
     async with open_server(write_deadline_s=0.3) as server, await server.connect() as peer:
         await peer.request("/flood")
@@ -117,7 +141,7 @@ async def test_an_endless_producer_does_not_starve_its_neighbours() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_thousand_bytes_of_pipeline_do_not_pile_up_without_limit() -> None:
+async def test_a_pipeline_does_not_pile_up_without_limit() -> None:
     """Past the read-ahead the socket is left alone, so the client's own send blocks."""
     async with open_server() as server, await server.connect() as peer:
         await peer.request("/wait")

@@ -1,0 +1,153 @@
+"""`python -m scripts.launch`, which scripts/run calls: from nothing to a gateway that answers, in one process."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from app.__main__ import configure_log
+from app.config import Settings
+from app.main import open_storage, run_until_signal
+from app.providers.registry import dialects
+from catalog.catalog import Catalog
+from scripts.launching.demo import Demo, open_demo
+from scripts.launching.directory import DataDirectory, LaunchError, open_directory
+from scripts.launching.simulator import ROOT, Simulator, has_provider_key, open_simulator, with_simulator
+from scripts.launching.summary import Ready, callable_model, reachable
+from scripts.seed_catalog import report, seed_catalog
+from scripts.seeding.target import MENDABLE, Target, first_error
+
+DESCRIPTION = """\
+Starts the gateway with a demo tenant; without any provider key in the environment the simulator answers.
+Settings come from environment variables (see `python -m app --help`); the options here win over them.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o077)  # the database holds digests and balances
+    try:
+        if options.workers != 1:
+            raise LaunchError(
+                f"--workers {options.workers}: this version runs one process; more come with the next one."
+            )
+        _launch(options)
+    except KeyboardInterrupt:
+        say("Stopped before it was ready.")
+        return 130
+    except BaseException as error:
+        leaf = first_error(error)
+        if not isinstance(leaf, (LaunchError, *MENDABLE)):
+            raise
+        say(f"error: {leaf}")
+        return 1
+    say("Stopped.")
+    return 0
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def environment(options: argparse.Namespace, directory: DataDirectory, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the directory's defaults under it and the command line over it."""
+    found = {name: text for name, text in base.items() if text.strip()}
+    defaults = {
+        "DATABASE_URL": f"sqlite:///{directory.path / 'gateway.db'}",
+        "ACCESS_LOG_FILE": str(directory.path / "access.log"),
+        "LOG_LEVEL": "warning",
+    }
+    if "SECRET_KEY" not in found:
+        defaults["SECRET_KEY"] = directory.secret()
+    names = {"HOST": "host", "PORT": "port", "CERTFILE": "certfile", "KEYFILE": "keyfile"}
+    given = {name: str(value) for name, key in names.items() if (value := getattr(options, key)) is not None}
+    return {**defaults, **found, **given}
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises LaunchError when nobody could listen there, before anything else is done."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = (
+                f"Port {port} on {host} is taken. Stop what listens there, or choose another with --port (0: any)."
+            )
+        else:
+            message = f"Nothing can listen on {host}, port {port} ({error.strerror}). Choose others: --host, --port."
+        raise LaunchError(message) from None
+
+
+def _launch(options: argparse.Namespace) -> None:
+    with ExitStack() as stack:
+        directory = stack.enter_context(open_directory(options.data.resolve()))
+        settings = Settings.from_environment(environment(options, directory, os.environ))
+        configure_log(settings.log_level)
+        check_port(settings.host, settings.port)
+        simulator = None
+        if not options.no_simulator and not has_provider_key(settings):
+            say("Starting the simulator: no provider's key is set.")
+            simulator = stack.enter_context(open_simulator())
+            settings = with_simulator(settings, simulator.url)
+        sys.setswitchinterval(0.001)
+        trio.run(partial(_serve, settings, directory, simulator))
+
+
+async def _serve(settings: Settings, directory: DataDirectory, simulator: Simulator | None) -> None:
+    catalog = Catalog.load()
+    demo = await _prepare(settings, directory, catalog)
+    model = callable_model(catalog, [dialect.name for dialect, _ in dialects(settings)])
+
+    def show(urls: list[str]) -> None:
+        url = None if simulator is None else simulator.url
+        ready = Ready(reachable(urls[0]), model, demo, settings, directory.path, url)
+        directory.write_run(ready.run_json())
+        print(ready.text(), flush=True)
+
+    say("Starting the gateway.")
+    async with trio.open_nursery() as nursery:
+        if simulator is not None:
+            nursery.start_soon(_watch, simulator)
+        await run_until_signal(settings, show)
+        nursery.cancel_scope.cancel()
+
+
+async def _prepare(settings: Settings, directory: DataDirectory, catalog: Catalog) -> Demo:
+    say(f"Preparing {settings.database_url}.")
+    async with open_storage(settings) as db:
+        for line in report(await seed_catalog(Target(db), catalog), dry_run=False):
+            say(f"  {line if len(line) <= 100 else line[:97] + '...'}")
+        return await open_demo(db, settings.secret_key.encode(), directory)
+
+
+async def _watch(simulator: Simulator) -> None:
+    code = await simulator.wait_ended()
+    say(f"The simulator ended (exit code {code}): calls fail from now on. Stop this and start it again.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./scripts/run", description=DESCRIPTION)
+    parser.add_argument("--port", type=int, metavar="N", help="port of the gateway; 0 takes a free one (default 8000)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--data", type=Path, metavar="DIR", default=ROOT / "data", help="database and run.json")
+    parser.add_argument("--workers", type=int, metavar="N", default=1, help="gateway processes (only 1 for now)")
+    parser.add_argument("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
+    parser.add_argument("--keyfile", metavar="FILE", help="and this private key (PEM)")
+    parser.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The gateway's books for a test: a database with a tenant, and the checks that must hold after anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app.core.ledger import Limits
+from app.core.limits import Rate
+from app.storage import ledger
+from app.storage.database import Database, Transaction, open_database
+from app.storage.migrations import migrate
+from app.storage.sqlite import SqliteEngine
+
+T = TypeVar("T")
+PLENTY = Limits(Rate(1_000_000), concurrency=1_000_000)
+
+#: What `ledger.INVARIANTS` leaves to the tables themselves: each query returns what is wrong.
+MORE_INVARIANTS = {
+    "a call without a proper end": """
+        SELECT id FROM calls WHERE (state = 'held') <> (ended_at IS NULL) OR (state = 'held') <> (outcome IS NULL)
+        OR (state = 'held') <> (rule IS NULL)""",
+    "a charge of a call that was not posted": "SELECT id FROM calls WHERE state <> 'posted' AND charge <> 0",
+    "a charge without a call": """
+        SELECT ref FROM ledger_entries e WHERE kind = 'charge'
+        AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.tenant_id = e.tenant_id AND c.id = e.ref)""",
+    "two charges for one call": """
+        SELECT ref FROM ledger_entries WHERE kind = 'charge' GROUP BY tenant_id, ref HAVING COUNT(*) > 1""",
+    "a month that counts other calls than there are": """
+        SELECT m.tenant_id, m.month FROM month_calls m WHERE m.open <> (SELECT COUNT(*) FROM calls c WHERE
+            c.tenant_id = m.tenant_id AND c.month = m.month AND c.category = m.category AND c.state = 'held')
+        OR m.ended <> (SELECT COUNT(*) FROM calls c WHERE c.tenant_id = m.tenant_id AND c.month = m.month
+            AND c.category = m.category AND c.outcome = 'completed')""",
+}
+
+
+def faults(db: Transaction) -> dict[str, list[Any]]:
+    """Everything that is wrong with the books; empty when they balance."""
+    found: dict[str, list[Any]] = {name: db.all(sql) for name, sql in MORE_INVARIANTS.items()}
+    found["a tenant whose sums do not agree"] = ledger.broken_tenants(db)
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def open_holds(db: Transaction) -> int:
+    row = db.one("SELECT COUNT(*) FROM calls WHERE state = 'held'")
+    return int(row[0]) if row else 0
+
+
+def only_call(db: Transaction, *columns: str) -> tuple[Any, ...]:
+    """These columns of the one call there is."""
+    (row,) = db.all(f"SELECT {', '.join(columns)} FROM calls")  # noqa: S608 - names from the test
+    return row
+
+
+@asynccontextmanager
+async def open_books(
+    folder: Path, *, deadline_s: float = 5.0, make_engine: Callable[[Path], SqliteEngine] = SqliteEngine
+) -> AsyncIterator[Database]:
+    """A migrated database in `folder`; at the end the books must balance."""
+    async with open_database(make_engine(folder / "gateway.db"), deadline_s=deadline_s) as db:
+        await migrate(db)
+        yield db
+        assert await db.read(faults) == {}

@@ -1,0 +1,116 @@
+"""What the ledger says of each call, and what it ought to say by the provider's book and the catalog's prices."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from app.storage.ledger import broken_tenants
+from app.storage.sqlite import SqliteTransaction
+from catalog.catalog import Catalog
+
+CATALOG: Final = Catalog.load()
+#: A field that no request has: the receipt lists it as ignored, so a call is known even if its client saw nothing.
+MARK: Final = "x_tag_"
+FINAL: Final = frozenset({"posted", "voided", "expired"})
+_COLUMNS: Final = "id, key_id, model, state, outcome, hold, charge, uncollected, basis, rule, opened_at, receipt"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of `calls`."""
+
+    id: str
+    key_id: str
+    model: str
+    state: str
+    outcome: str | None
+    hold: int
+    charge: int
+    uncollected: int
+    basis: str
+    rule: str | None
+    opened_at: int
+    receipt: dict[str, Any]
+
+    @property
+    def tag(self) -> str | None:
+        """The tag that the request was marked with; None while the call is open."""
+        marks = [name for name in self.receipt.get("ignored", ()) if name.startswith(MARK)]
+        return marks[0].removeprefix(MARK) if marks else None
+
+
+class LedgerView:
+    """The database behind the gateway's back, reading only; what it shows is committed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = SqliteTransaction(connection)
+
+    def rows(self, where: str = "1 = 1", *values: object) -> list[Row]:
+        found = self._db.all(f"SELECT {_COLUMNS} FROM calls WHERE {where} ORDER BY opened_at", *values)  # noqa: S608
+        return [Row(*row[:-1], msgspec.json.decode(row[-1] or "{}")) for row in found]
+
+    def row(self, call_id: str) -> Row:
+        (row,) = self.rows("id = ?", call_id)
+        return row
+
+    def money(self, tenant_id: str) -> tuple[int, int]:
+        """(balance, held)"""
+        row = self._db.one("SELECT balance, held FROM tenants WHERE id = ?", tenant_id)
+        assert row is not None
+        return row[0], row[1]
+
+    def entries(self, tenant_id: str) -> dict[str, int]:
+        """The sum of the ledger's entries by kind."""
+        sql = "SELECT kind, SUM(amount) FROM ledger_entries WHERE tenant_id = ? GROUP BY kind"
+        return {row[0]: row[1] for row in self._db.all(sql, tenant_id)}
+
+    def broken(self) -> list[str]:
+        return broken_tenants(self._db)
+
+
+@contextmanager
+def open_ledger(path: Path) -> Iterator[LedgerView]:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    try:
+        yield LedgerView(connection)
+    finally:
+        connection.close()
+
+
+def question(tag: str, cues: str, model: str, *, stream: bool, **fields: Any) -> bytes:
+    """A chat request that the provider's book and the gateway's ledger both know by `tag`."""
+    prompt = f"[tag={tag}] {cues} Tell me about the market."
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream, MARK + tag: 1}
+    return msgspec.json.encode(body | fields)
+
+
+def cost_ucr(model: str, prompt: int, completion: int, cached: int = 0) -> int:
+    """Micro-credits by the catalog's price list, rounded up once; computed apart from the gateway's own arithmetic."""
+    price = CATALOG.models[model].price
+    cached_price = price.input_musd if price.cached_input_musd is None else price.cached_input_musd
+    musd = (prompt - cached) * price.input_musd + cached * cached_price + completion * price.output_musd
+    usd = Fraction(musd, 1_000_000) / 1_000_000
+    return math.ceil(usd * CATALOG.rates.credits_per_usd * 1_000_000)
+
+
+def usage_cost_ucr(model: str, usage: Mapping[str, Any]) -> int:
+    """What a usage object that the provider sent is worth."""
+    details = usage.get("prompt_tokens_details") or {}
+    return cost_ucr(model, usage["prompt_tokens"], usage["completion_tokens"], details.get("cached_tokens", 0))
+
+
+def tokens_charged(row: Row, prompt: int) -> int | None:
+    """The completion tokens that a charge without cached tokens pays for; None when it is no whole number of them."""
+    price = CATALOG.models[row.model].price
+    per_token = Fraction(price.output_musd * CATALOG.rates.credits_per_usd, 1_000_000)
+    tokens = round((row.charge - cost_ucr(row.model, prompt, 0)) / per_token)
+    return tokens if tokens >= 0 and cost_ucr(row.model, prompt, tokens) == row.charge else None
