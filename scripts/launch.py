@@ -34,8 +34,7 @@ Settings come from environment variables (see `python -m app --help`); the optio
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
-    options = _parser().parse_args(arguments)
-    os.umask(0o077)  # the database holds digests and balances
+    options = parser().parse_args(arguments)
     try:
         if options.workers != 1:
             raise LaunchError(
@@ -94,8 +93,8 @@ def _launch(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory(options.data.resolve()))
         settings = Settings.from_environment(environment(options, directory, os.environ))
-        configure_log(settings.log_level)
         check_port(settings.host, settings.port)
+        configure_log(settings.log_level)
         simulator = None
         if not options.no_simulator and not has_provider_key(settings):
             say("Starting the simulator: no provider's key is set.")
@@ -137,17 +136,18 @@ async def _watch(simulator: Simulator) -> None:
     say(f"The simulator ended (exit code {code}): calls fail from now on. Stop this and start it again.")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="./scripts/run", description=DESCRIPTION)
-    parser.add_argument("--port", type=int, metavar="N", help="port of the gateway; 0 takes a free one (default 8000)")
-    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--data", type=Path, metavar="DIR", default=ROOT / "data", help="database and run.json")
-    parser.add_argument("--workers", type=int, metavar="N", default=1, help="gateway processes (only 1 for now)")
-    parser.add_argument("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
-    parser.add_argument("--keyfile", metavar="FILE", help="and this private key (PEM)")
-    parser.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="./scripts/run", description=DESCRIPTION)
+    options.add_argument("--port", type=int, metavar="N", help="port of the gateway; 0 takes a free one (default 8000)")
+    options.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    options.add_argument("--data", type=Path, metavar="DIR", default=ROOT / "data", help="database and run.json")
+    options.add_argument("--workers", type=int, metavar="N", default=1, help="gateway processes (only 1 for now)")
+    options.add_argument("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
+    options.add_argument("--keyfile", metavar="FILE", help="and this private key (PEM)")
+    options.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")
+    return options
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # the database and the access log are nobody else's business
     sys.exit(main())

@@ -175,6 +175,7 @@ class JsonSink:
         self.holds_back = True
         self._exchange = exchange
         self._choices = choices
+        self._logprobs = logprobs
         self._folded = Accumulator(logprobs=logprobs)
         self._served: Served
 

@@ -14,7 +14,7 @@ from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
 
-#: ASGI extension: `scope["extensions"][WHEN_LEFT](call)` has `call` called at once when the client leaves.
+#: ASGI extension: `scope["extensions"][WHEN_LEFT](call)` has `call` called when the client leaves or its answer is complete.
 WHEN_LEFT: Final = "callmissed.when_left"
 INBOX_SIZE: Final = 10
 BURST_SIZE: Final = 64 * 1024
@@ -48,7 +48,7 @@ class Inbox:
         self._when_left: Callable[[], None] | None = None
 
     def when_left(self, call: Callable[[], None]) -> None:
-        """The extension: saves the application a task that waits for the event. Calls now if the client has left."""
+        """The extension: saves the application a task that waits for the event. Calls now if it has come."""
         self._when_left = call
         if self._left:
             call()

@@ -133,6 +133,12 @@ def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us:
     return True
 
 
+#: Only forward: an ending that was stamped just before the turn of the month may be written after it.
+_SPEND = """
+    spent = CASE WHEN spent_month = ? THEN spent + ? WHEN spent_month < ? THEN ? ELSE spent END,
+    spent_month = CASE WHEN spent_month < ? THEN ? ELSE spent_month END"""
+
+
 def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Ending:
     """End a call's hold, charge it and write its final row; a call that has ended already keeps its first ending."""
     row = db.one(
@@ -154,14 +160,12 @@ def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Endi
     )
     spent = month_of(closing.at_us)
     db.run(
-        "UPDATE tenants SET balance = balance - ?, held = held - ?, "
-        "spent = CASE WHEN spent_month = ? THEN spent ELSE 0 END + ?, spent_month = ? WHERE id = ?",
-        *(money.charge, hold, spent, money.charge, spent, tenant_id),
+        f"UPDATE tenants SET balance = balance - ?, held = held - ?, {_SPEND} WHERE id = ?",
+        *(money.charge, hold, spent, money.charge, spent, money.charge, spent, spent, tenant_id),
     )
     db.run(
-        "UPDATE api_keys SET in_flight = in_flight - 1, held = held - ?, "
-        "spent = CASE WHEN spent_month = ? THEN spent ELSE 0 END + ?, spent_month = ? WHERE tenant_id = ? AND id = ?",
-        *(hold, spent, money.charge, spent, tenant_id, key_id),
+        f"UPDATE api_keys SET in_flight = in_flight - 1, held = held - ?, {_SPEND} WHERE tenant_id = ? AND id = ?",
+        *(hold, spent, money.charge, spent, money.charge, spent, spent, tenant_id, key_id),
     )
     db.run(
         "UPDATE month_calls SET open = open - 1, ended = ended + ? WHERE tenant_id = ? AND month = ? AND category = ?",

@@ -141,7 +141,7 @@ class ChatCall:
             return Bill("cancelled", 0, "none", "B2")
         usage = reply.normaliser.usage
         if usage is not None and reply.normaliser.finished:
-            return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B5")
+            return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B10")
         counted = 0 if usage is not None else tokens.count_text(self._tally.text())
         return self._cut("cancelled", usage, counted, reply)
 
@@ -164,6 +164,7 @@ class ChatCall:
                 if self._call.ending is not None:
                     return None
                 failure = error
+                self._reply = None  # a client that leaves before the next attempt owes nothing for this one (B6)
                 breakers.fail(*key, error, trio.current_time())
                 self._journal.end_attempt(error)
                 self._log_failure(target, error)

@@ -77,7 +77,7 @@ def open_directory(path: Path) -> Iterator[DataDirectory]:
             run = _read_table(path / RUN)
             where = f" at {run['root_url']}, process {run['pid']}" if run.keys() >= {"root_url", "pid"} else ""
             raise LaunchError(
-                f"A gateway is running on {path}{where}. Stop it first, or start this one with --data and another folder."
+                f"A gateway is running on {path}{where}. Stop it first, or choose another folder with --data."
             ) from None
         directory = DataDirectory(path)
         directory.remove_run()  # of one that was killed

@@ -20,7 +20,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 READY: Final = "simulator ready on "
 START_S: Final = 30.0
 STOP_S: Final = 5.0
-LOOK_S: Final = 1.0
 KEY: Final = Secret("simulator")
 
 
@@ -33,9 +32,7 @@ class Simulator:
 
     async def wait_ended(self) -> int:
         """The exit code, once it has ended."""
-        while (code := self.process.poll()) is None:
-            await trio.sleep(LOOK_S)
-        return code
+        return await trio.to_thread.run_sync(self.process.wait, abandon_on_cancel=True)
 
 
 @contextmanager

@@ -185,6 +185,11 @@ class Caller:
         """What the providers were asked to answer, with this tag."""
         return [record for record in self.house.book.records(tag) if record.path.endswith("/completions")]
 
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the database says, oldest first."""
+        with closing(sqlite3.connect(self.house.settings.sqlite_path)) as connection:
+            return connection.execute(sql, values).fetchall()
+
     def books(self) -> Books:
         with closing(sqlite3.connect(self.house.settings.sqlite_path)) as connection:
             db = SqliteTransaction(connection)

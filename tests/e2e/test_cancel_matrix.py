@@ -52,14 +52,14 @@ class Phase:
 
 
 PHASES: Final = {
-    "before upstream headers": Phase(("[mock=hang_headers]",), "", "cancelled", "upstream"),
-    "before the first token": Phase(("[mock=hang_headers_after_accept]",), "", "cancelled", "first token"),
-    "mid-stream": Phase(("[mock=hang_mid]", "[tokens=400] [pace=100]"), "[tokens=60000]", "cancelled", "answer"),
+    "before upstream headers": Phase(("[mock=hang_headers]",), "", "cancelled", "before acceptance"),
+    "before the first token": Phase(("[mock=hang_headers_after_accept]",), "", "cancelled", "before first token"),
+    "mid-stream": Phase(("[mock=hang_mid]", "[tokens=400] [pace=100]"), "[tokens=60000]", "cancelled", "mid-answer"),
     "before the terminal event": Phase(
         ("[mock=hang_before_done] [tokens=30]", "[mock=hang_before_done] [mock=no_usage] [tokens=30]"),
         "[mock=hang_before_done] [mock=giant_line]",
         "cancelled",
-        "answer",
+        "mid-answer",
     ),
     "after the terminal event": Phase(("[tokens=30]",), "[mock=giant_line]", "completed", None),
 }

@@ -95,6 +95,11 @@ def request(path: str, body: bytes = b"", method: str = "POST") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+def frame(kind: int, stream_id: int, payload: bytes) -> bytes:
+    """An HTTP/2 frame without flags, whatever state the connection is in."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream_id.to_bytes(4, "big") + payload
+
+
 class H2Peer(Peer):
     """A client that speaks HTTP/2 frame by frame. `events` keeps everything that came."""
 

@@ -6,10 +6,11 @@ import httpx2
 import structlog.testing
 from h2.events import DataReceived, ResponseReceived, SettingsAcknowledged, StreamReset
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, PriorityFrame
 from trio.testing import wait_all_tasks_blocked
 
-from tests.hostile.rig import open_server
+from tests.hostile.rig import frame, open_server
+
+DATA, PRIORITY = 0, 2
 
 
 async def test_a_real_client_speaks_http2_in_clear_text() -> None:
@@ -26,7 +27,7 @@ async def test_late_data_on_an_answered_stream_harms_neither_its_neighbours_nor_
         await peer.event(ResponseReceived, refused)
         await server.diary.until("refused")
         for _ in range(10):
-            await peer.send(DataFrame(refused, b"x" * 1000).serialize())
+            await peer.send(frame(DATA, refused, b"x" * 1000))
         assert (await peer.get("/ok"))[0] == 200
         server.app.go.set()
         await server.diary.until("finished")
@@ -113,7 +114,7 @@ async def test_a_hang_up_reaches_every_stream_even_one_that_waits_for_its_window
 async def test_a_flood_of_priority_frames_ends_its_own_connection_only() -> None:
     with structlog.testing.capture_logs():
         async with open_server() as server, await server.connect_h2() as peer:
-            await peer.send(b"".join(PriorityFrame(id_, depends_on=0).serialize() for id_ in range(1, 5001, 2)))
+            await peer.send(b"".join(frame(PRIORITY, id_, bytes(5)) for id_ in range(1, 5001, 2)))
             assert await peer.is_closed()
             assert await server.is_well()
 
@@ -125,6 +126,6 @@ async def test_a_connection_without_a_request_is_closed_after_keep_alive() -> No
 
 async def test_a_frame_that_breaks_the_protocol_ends_its_own_connection_only() -> None:
     async with open_server() as server, await server.connect_h2() as peer:
-        await peer.send(DataFrame(1, b"no headers before").serialize())
+        await peer.send(frame(DATA, 1, b"no headers before"))
         assert await peer.is_closed()
         assert await server.is_well()

@@ -1,0 +1,362 @@
+"""The launcher: its pieces one by one, then the real command with a real client."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from argon2 import PasswordHasher
+from openai import OpenAI
+
+from app.config import Secret, Settings
+from app.core.identity import is_key, key_digest, now_us
+from app.main import open_storage
+from app.providers.registry import dialects
+from app.storage import keys, ledger
+from app.storage.database import Transaction
+from catalog.catalog import Catalog
+from scripts import launch
+from scripts.launching.demo import Demo, open_demo
+from scripts.launching.directory import DataDirectory, LaunchError, open_directory
+from scripts.launching.simulator import ROOT, has_provider_key, with_simulator
+from scripts.launching.summary import LOCAL_MODEL, Ready, callable_model, reachable
+from scripts.seed_catalog import seed_catalog
+from scripts.seeding.target import Target
+
+START_S = 60.0
+STOP_S = 20.0
+SECRET = b"a secret for the tests of the launcher"
+FIELDS = (
+    """base_url root_url api_key tenant_id admin_email admin_password dashboard_url simulator_url database_url pid"""
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[DataDirectory]:
+    with open_directory(tmp_path / "data") as opened:
+        yield opened
+
+
+def environment(directory: DataDirectory, base: Mapping[str, str], *arguments: str) -> dict[str, str]:
+    return launch.environment(launch.parser().parse_args(arguments), directory, base)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_directory_and_its_secret_are_for_their_owner_alone(directory: DataDirectory) -> None:
+    directory.secret()
+    assert mode(directory.path) == 0o700
+    assert mode(directory.path / "secret") == 0o600
+
+
+def test_the_secret_is_made_once_and_lasts(directory: DataDirectory) -> None:
+    first = directory.secret()
+    assert len(first) == 64
+    assert directory.secret() == first
+
+
+def test_a_damaged_secret_is_not_replaced_in_silence(directory: DataDirectory) -> None:
+    (directory.path / "secret").write_text("short")
+    with pytest.raises(LaunchError, match="holds no secret"):
+        directory.secret()
+
+
+def test_a_directory_serves_one_launcher_at_a_time(directory: DataDirectory) -> None:
+    directory.write_run({"root_url": "http://127.0.0.1:8000", "pid": 42})
+    told = r"is running on .* at http://127\.0\.0\.1:8000, process 42"
+    with pytest.raises(LaunchError, match=told), open_directory(directory.path):
+        pass
+    assert (directory.path / "run.json").exists()
+
+
+def test_the_run_file_of_a_killed_launcher_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with open_directory(tmp_path):
+        assert not (tmp_path / "run.json").exists()
+
+
+def test_the_run_file_goes_with_the_launcher(tmp_path: Path) -> None:
+    with open_directory(tmp_path) as directory:
+        directory.write_run({"pid": 1})
+        assert mode(tmp_path / "run.json") == 0o600
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_what_the_environment_does_not_say_comes_from_the_directory(directory: DataDirectory) -> None:
+    found = environment(directory, {"PATH": "/bin", "DATABASE_URL": " "})
+    settings = Settings.from_environment(found)
+    assert settings.database_url == f"sqlite:///{directory.path}/gateway.db"
+    assert settings.access_log_file == f"{directory.path}/access.log"
+    assert settings.secret_key == directory.secret()
+    assert settings.log_level == "warning"
+
+
+def test_the_environment_wins_over_the_directory_and_makes_no_secret(directory: DataDirectory) -> None:
+    found = environment(directory, {"DATABASE_URL": "sqlite:///other.db", "SECRET_KEY": "from the environment"})
+    assert found["DATABASE_URL"] == "sqlite:///other.db"
+    assert found["SECRET_KEY"] == "from the environment"
+    assert not (directory.path / "secret").exists()
+
+
+def test_the_command_line_wins_over_the_environment(directory: DataDirectory) -> None:
+    found = environment(directory, {"PORT": "1", "HOST": "::1"}, "--port", "0")
+    assert (found["PORT"], found["HOST"]) == ("0", "::1")
+
+
+def test_the_simulator_plays_every_provider_besides_the_self_hosted_one() -> None:
+    settings = Settings(self_hosted_base_url="http://127.0.0.1:11434/v1")
+    assert not has_provider_key(settings)
+    played = with_simulator(settings, "http://sim")
+    assert played.faults() == []
+    assert {dialect.name: url for dialect, url in dialects(played)} == {
+        "openrouter": "http://sim/openrouter/api/v1",
+        "cloudflare": "http://sim/cloudflare/client/v4/accounts/demo/ai",
+        "sarvam": "http://sim/sarvam",
+        "fast": "http://sim/openai/v1",
+        "local": "http://127.0.0.1:11434/v1",
+    }
+
+
+@pytest.mark.parametrize("name", ["openrouter_api_key", "cloudflare_api_token", "sarvam_api_key", "fast_api_key"])
+def test_one_provider_key_is_enough_to_do_without_the_simulator(name: str) -> None:
+    assert has_provider_key(Settings(**{name: Secret("key")}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("providers", "model"),
+    [(["cloudflare", "fast"], "kimi-k2.5-fast"), (["sarvam"], "sarvam-30b"), (["local"], LOCAL_MODEL)],
+)
+def test_the_example_names_a_model_that_can_be_called(providers: list[str], model: str) -> None:
+    assert callable_model(Catalog.load(), providers) == model
+
+
+@pytest.mark.parametrize(
+    ("listening", "told"),
+    [
+        ("http://0.0.0.0:8000", "http://127.0.0.1:8000"),
+        ("https://[::]:8443", "https://[::1]:8443"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_a_server_that_listens_everywhere_is_reached_on_loopback(listening: str, told: str) -> None:
+    assert reachable(listening) == told
+
+
+def ready(settings: Settings, simulator_url: str | None) -> Ready:
+    demo = Demo("ten_1", "cm_key", "admin@demo.example", "word", 1_234_500_000)
+    return Ready("https://127.0.0.1:1", "m", demo, settings, Path("data"), simulator_url)
+
+
+def test_the_summary_says_that_a_simulator_answers() -> None:
+    text = ready(Settings(), "http://sim").text()
+    assert "made up by the simulator at http://sim" in text
+    assert "1,234.50" in text
+
+
+def test_the_summary_does_not_speak_of_a_simulator_that_is_not_there() -> None:
+    assert "simulator" not in ready(Settings(sarvam_api_key=Secret("key")), None).text()
+
+
+def test_the_example_trusts_the_servers_own_certificate() -> None:
+    assert "curl -N --cacert 'my cert.pem' https://" in ready(Settings(certfile="my cert.pem"), None).text()
+
+
+async def opened(directory: DataDirectory, secret: bytes = SECRET) -> Demo:
+    """What one start of the launcher does with the demo tenant."""
+    settings = Settings(database_url=f"sqlite:///{directory.path}/gateway.db")
+    async with open_storage(settings) as db:
+        await seed_catalog(Target(db), Catalog.load())
+        demo = await open_demo(db, secret, directory)
+        assert await db.read(ledger.broken_tenants) == []
+
+        def tenant_of_key(t: Transaction) -> str:
+            return keys.find_principal(t, key_digest(secret, demo.api_key), now_us()).tenant_id
+
+        def hash_of_admin(t: Transaction) -> Any:
+            return t.one("SELECT password_hash FROM users WHERE email = ?", demo.admin_email)
+
+        assert await db.read(tenant_of_key) == demo.tenant_id
+        row = await db.read(hash_of_admin)
+        assert PasswordHasher().verify(row[0], demo.admin_password)
+    return demo
+
+
+async def change(directory: DataDirectory, sql: str) -> None:
+    async with open_storage(Settings(database_url=f"sqlite:///{directory.path}/gateway.db")) as db:
+        await db.write(lambda t: t.run(sql))
+
+
+async def test_the_demo_stays_the_same_from_start_to_start(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    assert is_key(first.api_key)
+    assert first.credits_ucr == 10_000_000_000
+    assert mode(directory.path / "demo.json") == 0o600
+    assert await opened(directory) == first
+
+
+async def test_a_lost_demo_file_makes_a_second_key_and_a_new_password(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    (directory.path / "demo.json").unlink()
+    second = await opened(directory)
+    assert second.tenant_id == first.tenant_id
+    assert second.api_key != first.api_key
+    assert second.credits_ucr == first.credits_ucr
+
+
+async def test_a_revoked_demo_key_is_replaced(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    await change(directory, "UPDATE api_keys SET is_active = 0")
+    assert (await opened(directory)).api_key != first.api_key
+
+
+async def test_a_new_secret_keeps_the_demo_working(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    second = await opened(directory, b"another secret, set in the environment")
+    assert (second.tenant_id, second.admin_password) == (first.tenant_id, first.admin_password)
+
+
+async def test_a_lost_database_gets_the_remembered_key(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    for path in directory.path.glob("gateway.db*"):
+        path.unlink()
+    second = await opened(directory)
+    assert (second.api_key, second.admin_password) == (first.api_key, first.admin_password)
+
+
+async def test_a_renamed_demo_organisation_keeps_its_key(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    await change(directory, "UPDATE tenants SET name = 'My own'")
+    assert await opened(directory) == first
+
+
+def test_more_workers_than_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch.main(["--workers", "2", "--data", str(tmp_path)]) == 1
+    assert "--workers 2: this version runs one process" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_named_with_its_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert launch.main(["--port", str(port), "--data", str(tmp_path)]) == 1
+    assert f"Port {port} on 127.0.0.1 is taken" in (told := capsys.readouterr().err)
+    assert "--port" in told
+
+
+class Launched:
+    """A launcher that runs as a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
+        self.process = process
+        self.data = data
+        deadline = time.monotonic() + START_S
+        while not (data / "run.json").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "it did not become ready"
+            time.sleep(0.05)
+        self.run: dict[str, Any] = json.loads((data / "run.json").read_text())
+
+    def stop(self, number: int) -> tuple[int, str]:
+        """The exit code and all that was printed."""
+        self.process.send_signal(number)
+        output, _ = self.process.communicate(timeout=STOP_S)
+        return self.process.returncode, output
+
+
+@contextmanager
+def launched(data: Path, *arguments: str) -> Iterator[Launched]:
+    """The real command on a free port, without any setting from outside."""
+    command = [sys.executable, "-m", "scripts.launch", "--port", "0", "--data", str(data), *arguments]
+    known = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=known
+    ) as process:
+        try:
+            yield Launched(process, data)
+        finally:
+            process.kill()
+
+
+def is_served(url: str) -> bool:
+    try:
+        httpx2.get(f"{url}/healthz", timeout=5, trust_env=False)
+    except httpx2.TransportError:
+        return False
+    return True
+
+
+def test_from_nothing_to_an_answer_that_is_charged_and_back(tmp_path: Path) -> None:
+    with launched(tmp_path / "data") as gateway:
+        assert gateway.run.keys() == set(FIELDS.split())
+        assert gateway.run["pid"] == gateway.process.pid
+        assert gateway.run["dashboard_url"] is None
+        assert mode(gateway.data / "run.json") == 0o600
+        key, root_url = gateway.run["api_key"], gateway.run["root_url"]
+        with OpenAI(base_url=gateway.run["base_url"], api_key=key, max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="kimi-k2.5-fast", messages=[{"role": "user", "content": "Hello!"}], stream=True
+            )
+            words = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+        credits = httpx2.get(f"{root_url}/v1/credits", headers={"authorization": f"Bearer {key}"}, trust_env=False)
+        code, output = gateway.stop(signal.SIGINT)
+    assert len("".join(words)) > 20
+    assert 9_999 < credits.json()["balance"] < 10_000
+    assert code == 0
+    assert f"curl -N {root_url}/v1/chat/completions" in output
+    assert '"path":"/v1/chat/completions"' in (gateway.data / "access.log").read_text()
+    assert '"event":"request"' not in output
+    assert not (gateway.data / "run.json").exists()
+    assert not is_served(gateway.run["simulator_url"])
+
+
+def test_a_second_start_answers_to_the_same_key_and_a_running_call_ends_before_it_stops(tmp_path: Path) -> None:
+    with launched(tmp_path) as first:
+        code, _ = first.stop(signal.SIGTERM)
+        assert code == 0
+    with launched(tmp_path) as second:
+        assert second.run["api_key"] == first.run["api_key"]
+        with OpenAI(base_url=second.run["base_url"], api_key=second.run["api_key"], max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="sarvam-30b",
+                messages=[{"role": "user", "content": "[tokens=30] [pace=30] Slowly, please."}],
+                stream=True,
+            )
+            first_chunk = next(stream)
+            second.process.send_signal(signal.SIGINT)
+            rest = list(stream)
+        code = second.process.wait(STOP_S)
+    assert first_chunk.id == rest[-1].id
+    assert rest[-1].choices[0].finish_reason is not None
+    assert code == 0
+
+
+def test_a_killed_launcher_takes_its_simulator_along(tmp_path: Path) -> None:
+    with launched(tmp_path) as gateway:
+        assert is_served(gateway.run["simulator_url"])
+        gateway.process.kill()
+        gateway.process.wait(STOP_S)
+    deadline = time.monotonic() + STOP_S
+    while is_served(gateway.run["simulator_url"]):
+        assert time.monotonic() < deadline, "the simulator outlived its launcher"
+        time.sleep(0.1)
+
+
+def test_without_the_simulator_nothing_speaks_of_one(tmp_path: Path) -> None:
+    with launched(tmp_path, "--no-simulator") as gateway:
+        assert gateway.run["simulator_url"] is None
+        assert is_served(gateway.run["root_url"])
+        _, output = gateway.stop(signal.SIGTERM)
+    assert "none: no provider is set" in output
