@@ -15,7 +15,7 @@ import trio
 
 from app import doctor
 from app.config import FIELDS, ConfigError, Secret, Settings
-from app.core.errors import Problem
+from app.core.errors import Problem, first_error
 from app.main import open_storage, run_until_signal
 from app.storage.database import StorageError
 from app.storage.migrations import NewerDatabase
@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         configure_log(settings.log_level)
         command: Callable[[Settings, argparse.Namespace], int] = options.command
         return command(settings, options)
-    except (ConfigError, CatalogError, NewerDatabase, StorageError, Problem, OSError) as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
+    except* (ConfigError, CatalogError, NewerDatabase, StorageError, Problem, OSError) as group:
+        print(f"{first_error(group)}", file=sys.stderr)
+    return 1
 
 
 def configure_log(level: str) -> None:

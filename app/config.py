@@ -72,7 +72,7 @@ class Settings:
     total_s: float = setting(600.0, "deadline for a whole provider call")
     write_deadline_s: float = setting(30.0, "a client that reads nothing for this long is cut off")
     drain_s: float = setting(30.0, "time for running requests to end after SIGTERM")
-    hold_s: float = setting(900.0, "life of a hold; the sweeper frees what outlives it")
+    hold_s: float = setting(1200.0, "life of a hold; the sweeper frees what outlives it")
     sweep_s: float = setting(5.0, "pause between two sweeps")
     database_deadline_s: float = setting(5.0, "a write that takes longer is answered 503")
     sqlite_synchronous: Literal["FULL", "NORMAL"] = setting("FULL", "FULL survives a power cut, NORMAL a crash")

@@ -8,11 +8,11 @@ from typing import Final
 import trio
 
 from app.config import Settings
-from app.core.errors import Problem, UpstreamError
+from app.core.errors import UpstreamError, first_error
 from app.main import open_storage
 from app.providers.registry import open_chat_providers
 from app.storage import ledger
-from app.storage.database import StorageError
+from app.storage.migrations import NewerDatabase
 from app.usecases.models import load
 from catalog.documents import CatalogError
 
@@ -52,18 +52,21 @@ def _secret(settings: Settings) -> Finding:
 
 async def _database(settings: Settings) -> list[Finding]:
     where = settings.database_url
+    findings = []
     try:
         async with open_storage(settings) as db:
             broken = await db.read(ledger.broken_tenants)
-            models = len((await db.read(load)).models)
-    except CatalogError as error:
-        first = error.args[0].splitlines()[0] if error.args else "empty"
-        return [Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`.")]
-    except (StorageError, OSError, Problem, Exception) as error:  # noqa: BLE001 - whatever it is, say it
-        return [Finding(False, f"{where}: {error}", "Check the path, its permissions and the free space.")]
-    findings = [Finding(True, f"{where}: {models} models")]
-    if broken:
-        findings.append(Finding(False, f"the books of {len(broken)} tenants do not balance: {', '.join(broken)}"))
+            if broken:
+                findings = [Finding(False, f"the books of {len(broken)} tenants do not balance: {', '.join(broken)}")]
+            findings.append(Finding(True, f"{where}: {len((await db.read(load)).models)} models"))
+    except* CatalogError as group:
+        first = str(first_error(group)).partition("\n")[0]
+        findings.append(Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`."))
+    except* NewerDatabase as group:
+        findings.append(Finding(False, f"{where}: {first_error(group)}"))
+    except* Exception as group:  # whatever it is, say it
+        advice = "Check the path, its permissions and the free space."
+        findings.append(Finding(False, f"{where}: {first_error(group)}", advice))
     return findings
 
 

@@ -33,7 +33,7 @@ Settings come from environment variables (see `python -m app --help`); the optio
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
+    """Serve until SIGINT or SIGTERM and return 0; 1 with one message for what the user can mend, 130 if interrupted."""
     options = parser().parse_args(arguments)
     try:
         if options.workers != 1:
@@ -41,11 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
                 f"--workers {options.workers}: this version runs one process; more come with the next one."
             )
         _launch(options)
-    except KeyboardInterrupt:
-        say("Stopped before it was ready.")
-        return 130
     except BaseException as error:
         leaf = first_error(error)
+        if isinstance(leaf, KeyboardInterrupt):
+            say("Stopped before it was ready.")
+            return 130
         if not isinstance(leaf, (LaunchError, *MENDABLE)):
             raise
         say(f"error: {leaf}")

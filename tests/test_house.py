@@ -86,7 +86,7 @@ def test_the_product_imports_only_declared_dependencies() -> None:
 
 def test_scripts_and_tests_import_only_declared_dependencies() -> None:
     extras = PROJECT["optional-dependencies"]
-    declared = required([*PROJECT["dependencies"], *extras["dev"], *extras["bench"]])
+    declared = required([*PROJECT["dependencies"], *extras["dev"]])
     assert undeclared(modules("scripts", "tests"), declared) == set()
 
 

@@ -29,13 +29,13 @@ EXPOSED: Final = ", ".join(
 ).encode()
 
 
-def preflight(headers: Mapping[bytes, bytes], dashboard_origin: str | None) -> Headers:
-    """The answer to OPTIONS: the asked headers that are allowed, by name, since `*` does not cover Authorization."""
+def preflight(headers: Mapping[bytes, bytes]) -> Headers:
+    """The answer to OPTIONS, besides `reply_headers`: the asked headers that are allowed, each by its name, since `*`
+    does not cover Authorization."""
     asked = headers.get(b"access-control-request-headers", b"").decode("latin1").lower()
     names = [name.strip() for name in asked.split(",")]
     granted = [name for name in names if name in ALLOWED or name.startswith(ALLOWED_PREFIX)]
     return [
-        *_origin(headers.get(b"origin", b""), dashboard_origin),
         (b"access-control-allow-methods", METHODS),
         (b"access-control-allow-headers", ", ".join(granted or sorted(ALLOWED)).encode()),
         (b"access-control-max-age", MAX_AGE),
@@ -43,13 +43,9 @@ def preflight(headers: Mapping[bytes, bytes], dashboard_origin: str | None) -> H
 
 
 def reply_headers(origin: bytes, dashboard_origin: str | None) -> Headers:
-    """What a real reply to a page carries, errors and streams alike."""
-    return [*_origin(origin, dashboard_origin), (b"access-control-expose-headers", EXPOSED)]
-
-
-def _origin(origin: bytes, dashboard_origin: str | None) -> Headers:
+    """What every reply to a page carries, errors and streams alike."""
     if dashboard_origin is not None and origin == dashboard_origin.encode():
         allowed = [(b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true")]
     else:
         allowed = [(b"access-control-allow-origin", b"*")]
-    return [*allowed, (b"vary", b"Origin")]
+    return [*allowed, (b"vary", b"Origin"), (b"access-control-expose-headers", EXPOSED)]

@@ -72,7 +72,7 @@ class Exchange(TrioASGIHTTPConnection):
         self._send = send
         try:
             if self.scope["method"] == "OPTIONS":
-                await self.reply(204, cors.preflight(self.headers, self.rules.dashboard_origin), b"")
+                await self.reply(204, cors.preflight(self.headers), b"")
                 return
             try:
                 self.body = await self._read(receive)

@@ -114,6 +114,13 @@ class Problem(Exception):
         return headers
 
 
+def first_error(error: BaseException) -> BaseException:
+    """The error itself, or the first leaf of a group: what a nursery was left with, for a message."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 #: What may be tried after a failure: nothing; the same route once more, then the next; the next route only.
 Retry = Literal["no", "once", "other"]
 #: What the breaker does: nothing; one failure; open this model; open the provider's account; pause for `retry_after_s`.

@@ -39,7 +39,8 @@ def take(rate: Rate, stored_tat_us: int, now_us: int) -> RateState:
     """
     interval = rate.interval_us
     window = interval * rate.per_minute
-    tat = max(stored_tat_us, now_us)
+    # Nothing stores more than one window ahead but a clock that was wrong; the key must not wait for that time to come.
+    tat = max(stored_tat_us, now_us) if stored_tat_us - now_us <= 2 * window else now_us
     after = tat + interval
     if after - now_us > window:
         return RateState(False, stored_tat_us, rate.per_minute, 0, after - window - now_us, tat - now_us)

@@ -14,7 +14,7 @@ from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
 
-#: ASGI extension: `scope["extensions"][WHEN_LEFT](call)` has `call` called when the client leaves or its answer is complete.
+#: ASGI extension: `scope["extensions"][WHEN_LEFT](call)`; `call` runs when the client leaves or has its whole answer.
 WHEN_LEFT: Final = "callmissed.when_left"
 INBOX_SIZE: Final = 10
 BURST_SIZE: Final = 64 * 1024

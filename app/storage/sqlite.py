@@ -65,12 +65,15 @@ def connect(path: Path, synchronous: Synchronous = "FULL", *, query_only: bool =
 
 
 class SqliteEngine:
-    """One file, one writing connection, a few reading ones."""
+    """One file, one writing connection, a few reading ones. Raises StorageError when it cannot be opened."""
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
-        self._writer = connect(path, synchronous)
+        try:
+            self._writer = connect(path, synchronous)
+            self._readers = [connect(path, query_only=True) for _ in range(READERS)]
+        except sqlite3.Error as error:
+            raise StorageError(f"{path}: {error}") from error
         self._transaction = SqliteTransaction(self._writer)
-        self._readers = [connect(path, query_only=True) for _ in range(READERS)]
         self._free = trio.CapacityLimiter(READERS)
 
     async def commit(self, tickets: list[Ticket]) -> None:

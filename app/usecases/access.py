@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from app.core.errors import Problem
+from app.core.errors import CODES, Problem
 from app.core.identity import Clock, Principal, is_key, key_digest, now_us
 from app.storage import keys
 from app.storage.database import Database
@@ -16,6 +16,8 @@ T = TypeVar("T")
 CACHE_SIZE: Final = 10_000
 REFRESHES: Final = 3
 INVALID: Final = "Invalid API key"
+#: Refusals that come before admission compares the key's version.
+BEFORE_ADMISSION: Final = frozenset(code for code, (status, _) in CODES.items() if status in (400, 403, 404))
 
 
 class Access:
@@ -32,20 +34,23 @@ class Access:
         return await self._load(self._digest(key))
 
     async def run(self, key: str | None, work: Callable[[Principal], Awaitable[T]]) -> T:
-        """Do `work` with the key's principal from memory, and again with a fresh one when admission calls it stale.
+        """Do `work` with the key's principal, from memory where it is known, and again when that turns out to be old.
 
-        Only for work whose first effect is an admission write, which compares the version. Raises Problem as `check`.
+        Admission compares the version, so work that spends is never done for an old principal; a refusal before
+        admission is checked against the database. Raises Problem as `check`.
         """
         digest = self._digest(key)
-        principal = self._known.get(digest)
         for _ in range(REFRESHES):
-            if principal is None or (principal.expires_us is not None and principal.expires_us <= self._clock()):
-                principal = await self._load(digest)
+            known = self._known.get(digest)
+            fresh = known is None or (known.expires_us is not None and known.expires_us <= self._clock())
+            principal = await self._load(digest) if fresh or known is None else known
             try:
                 return await work(principal)
             except StaleKey:
                 self._known.pop(digest, None)
-                principal = None
+            except Problem as problem:
+                if fresh or problem.code not in BEFORE_ADMISSION or await self._load(digest) == principal:
+                    raise
         raise Problem("storage_unavailable", "This key is being changed right now. Try again.", retry_after_s=1)
 
     def _digest(self, key: str | None) -> str:

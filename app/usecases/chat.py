@@ -35,6 +35,8 @@ from catalog.routing import Target
 log = structlog.get_logger(__name__)
 BACK_OFF_S: Final = (0.05, 0.25)
 LONGEST_WAIT_S: Final = 2.0
+#: After this long no further route is begun, so that a call ends well within the life of its hold.
+TRY_FOR_S: Final = 300.0
 EMPTY: Final = "The model's provider sent an empty answer. Nothing was charged; try again."
 BUSY: Final = "Every provider of this model is resting after failures. Nothing was charged; try again."
 
@@ -121,6 +123,8 @@ class ChatCall:
         last: UpstreamError | None = None
         skipped: str | None = None
         for target in self._plan.targets:
+            if last is not None and self._journal.elapsed_ms() > TRY_FOR_S * 1000:
+                break
             if target.model.id == skipped or (self._sink.opened and target.model.id != self._served.model):
                 continue
             failure = await self._try_route(target)

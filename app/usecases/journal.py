@@ -21,24 +21,24 @@ class Journal:
         receipt["attempts"] = self.attempts
 
     def begin_attempt(self, target: Target, price: TokenPrice) -> None:
-        self._attempt_began = self._elapsed_ms()
+        self._attempt_began = self.elapsed_ms()
         self.attempts.append({"provider": target.provider, "model": target.upstream})
         self._receipt["prices"] = {"input_musd": price.input_musd, "output_musd": price.output_musd}
 
     def end_attempt(self, failure: UpstreamError | None = None) -> None:
         attempt = self.attempts[-1]
-        attempt["ms"] = self._elapsed_ms() - self._attempt_began
+        attempt["ms"] = self.elapsed_ms() - self._attempt_began
         if failure is not None:
             attempt |= {"code": failure.code, "status": failure.status}
 
     def content_came(self) -> None:
-        self._receipt.setdefault("first_content_ms", self._elapsed_ms())
+        self._receipt.setdefault("first_content_ms", self.elapsed_ms())
 
     def close(self, **facts: Any) -> None:
         """The last facts, before the call is ended."""
-        self._receipt.update(facts, total_ms=self._elapsed_ms())
+        self._receipt.update(facts, total_ms=self.elapsed_ms())
         if self.attempts and "ms" not in self.attempts[-1]:
             self.end_attempt()
 
-    def _elapsed_ms(self) -> int:
+    def elapsed_ms(self) -> int:
         return int((time.perf_counter() - self._began) * 1000)

@@ -104,7 +104,7 @@ class Call:
 class Meter:
     """Admission and settlement over the database. `clock` gives microseconds since 1970."""
 
-    def __init__(self, db: Database, *, hold_s: float = 900.0, clock: Clock = now_us) -> None:
+    def __init__(self, db: Database, *, hold_s: float = 1200.0, clock: Clock = now_us) -> None:
         self.db = db
         self.clock = clock
         self.hold_us = int(hold_s * 1e6)

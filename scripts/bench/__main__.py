@@ -48,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     measures: list[Measure] = []
+    about = describe(ROOT)
     code = 0
     try:
         plan = _plan(options)
-        about = {**describe(ROOT), **_about(plan)}
+        about |= _about(plan)
         with closing(run(plan, _say)) as found:
             for one, error in found:
                 measures.append(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class RunPlan:
     wrk: str | None
 
 
-def run(plan: RunPlan, say: Say) -> Iterator[tuple[Measure, str | None]]:
+def run(plan: RunPlan, say: Say) -> Generator[tuple[Measure, str | None]]:
     """Each measurement as it is made, with its first error in words. Close it to stop every system.
 
     Raises BenchError, OSError or CalledProcessError when a system does not start or does not live through it.

@@ -91,3 +91,9 @@ def test_a_clock_that_went_back_a_little_only_makes_the_key_wait() -> None:
     tat = take(Rate(1), 0, START).tat_us
     state = take(Rate(1), tat, START - 1_000_000)
     assert (state.allowed, state.retry_after_us) == (False, MINUTE_US + 1_000_000)
+
+
+@given(RATES, st.integers(3 * MINUTE_US, 10**15))
+def test_a_clock_that_was_far_ahead_does_not_lock_the_key_out(rate: Rate, ahead_us: int) -> None:
+    stored = take(rate, 0, START + ahead_us).tat_us
+    assert len(passed_from(rate, stored, [START] * 2)) == min(rate.per_minute, 2)

@@ -256,6 +256,24 @@ def test_a_taken_port_is_named_with_its_remedy(tmp_path: Path, capsys: pytest.Ca
     assert "--port" in told
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "Stopped before it was ready.\n"),
+        (OSError("the disk is full"), 1, "error: the disk is full\n"),
+    ],
+)
+def test_an_end_before_it_is_ready_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, told: str
+) -> None:
+    def fail(options: object) -> None:
+        raise BaseExceptionGroup("as a nursery does", [error])
+
+    monkeypatch.setattr(launch, "_launch", fail)
+    assert launch.main([]) == code
+    assert capsys.readouterr().err == told
+
+
 class Launched:
     """A launcher that runs as a process of its own."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from app.core.identity import Principal, key_digest
-from app.core.ledger import Limits
 from app.storage import keys, ledger, tenants
 from app.storage.database import Transaction
 from app.storage.keys import KeySettings
@@ -43,11 +42,10 @@ def open_call(
     principal: Principal,
     call_id: str = "call",
     hold: int = 100,
-    at_us: int = DAY_0,
-    limits: Limits = PLENTY,
+    life_us: int = DAY_US,
 ) -> None:
-    opening = Opening(call_id, "req_1", "/v1/x", "llm", "kimi-k2.5", True, hold, at_us, at_us + DAY_US)
-    ledger.admit(db, principal.tenant_id, principal, limits, opening)
+    opening = Opening(call_id, "req_1", "/v1/x", "llm", "kimi-k2.5", True, hold, DAY_0, DAY_0 + life_us)
+    ledger.admit(db, principal.tenant_id, principal, PLENTY, opening)
 
 
 def post(db: Transaction, principal: Principal, call_id: str = "call", cost: int = 60, at_us: int = DAY_0) -> Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from app.storage.sqlite import SqliteTransaction
 from tests.books import faults, only_call, open_holds
 from tests.storage.making import DAY_0, DAY_US, make_key, make_principal, make_tenant, open_call, post, read_key
 
+TABLES = ("tenants", "api_keys", "month_calls", "calls", "ledger_entries")
 VOID = Closing("voided", "failed", 0, "none", "B6", "{}", DAY_0)
 
 
@@ -116,18 +118,17 @@ def test_a_key_that_changed_since_it_was_read_opens_nothing(db: SqliteTransactio
 
 def test_a_key_cannot_open_a_call_for_another_tenant(db: SqliteTransaction) -> None:
     mine, theirs = make_principal(db, "Acme"), make_tenant(db, "Bolt")
-    opening = ledger.Opening("call", "req", "/v1/x", "llm", "m", False, 1, DAY_0, DAY_0)
     with pytest.raises(StaleKey):
-        ledger.admit(db, theirs, mine, ledger.Limits(ledger.ledger.Rate(60), 8), opening)
+        open_call(db, replace(mine, tenant_id=theirs))
 
 
 def test_a_refused_call_writes_nothing(db: SqliteTransaction) -> None:
     who = make_principal(db, credit=99)
-    tables = ("tenants", "api_keys", "month_calls", "calls", "ledger_entries")
-    before = [db.all(f"SELECT * FROM {table}") for table in tables]
+    queries = [f"SELECT * FROM {table}" for table in TABLES]  # noqa: S608
+    before = [db.all(query) for query in queries]
     with pytest.raises(Problem, match="insufficient_credits"):
         open_call(db, who, hold=100)
-    assert [db.all(f"SELECT * FROM {table}") for table in tables] == before
+    assert [db.all(query) for query in queries] == before
 
 
 def test_spending_counts_in_the_month_in_which_a_call_ends(db: SqliteTransaction) -> None:
@@ -183,8 +184,8 @@ def test_an_unknown_tenant_has_no_balance_and_gets_no_credit(db: SqliteTransacti
 def test_holds_are_due_only_after_their_time_the_oldest_first(db: SqliteTransaction) -> None:
     who = make_principal(db)
     for number in (2, 0, 1):
-        open_call(db, who, f"call {number}", at_us=DAY_0 + number * DAY_US)
-    due = DAY_0 + 2 * DAY_US
+        open_call(db, who, f"call {number}", life_us=DAY_US + number)
+    due = DAY_0 + DAY_US + 1
     assert ledger.expired(db, due, 10) == [(who.tenant_id, "call 0")]
     assert ledger.expired(db, due + 1, 10) == [(who.tenant_id, "call 0"), (who.tenant_id, "call 1")]
     assert ledger.expired(db, due + 1, 1) == [(who.tenant_id, "call 0")]

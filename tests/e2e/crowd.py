@@ -1,0 +1,190 @@
+"""A crowd of clients with bad manners: what each asks, where it breaks off, and what it got to know."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import h11
+import trio
+
+from tests.e2e.settlement import LedgerView, question
+from tests.e2e.wire_clients import H1Client
+from tests.house import House
+
+#: Where a client hangs up: inside its request, right after it, later, after so many bytes, at the last byte.
+Cut = Literal["in request", "at once", "later", "at byte", "at end"]
+
+MODELS: Final = (
+    "openai/gpt-5.4-mini",
+    "anthropic/claude-haiku-4.5",
+    "kimi-k2.6",
+    "glm-4.7-flash",
+    "sarvam-30b",
+    "kimi-k2.5-fast",
+)
+#: Answers that come whole although something is odd about them.
+ODD: Final = (
+    *("noisy_headers", "usage_zero", "no_usage", "usage_each_chunk", "no_role", "role_each_chunk", "repeat_ids"),
+    *("no_index", "all_zero_index", "object_arguments", "stop_with_tools", "length", "split_utf8"),
+    *("drop_after_usage", "shuffled_choices"),
+)
+#: Everything a provider can do wrong that ends by itself.
+FAULTS: Final = (
+    *("500", "502", "503", "529", "html_500", "401", "402", "403", "404", "429", "429_retry_after_7"),
+    *("context_length", "content_policy", "bad_request", "late_error:100", "error_200", "close_before_body"),
+    *("bad_first_chunk", "invalid_json_body", "eof_mid", "end_mid", "rst_mid", "error_mid", "empty_answer"),
+)
+#: What ends only when the client leaves.
+HANGS: Final = ("hang_headers", "hang_headers_after_accept", "hang_mid", "hang_before_done", "5xx_hang_body")
+#: Answers of a believable pace: tokens a second.
+PACES: Final = (25, 50, 100)
+#: No call of the crowd takes longer, unless the gateway leaves its client waiting.
+PATIENCE_S: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One call to make. `pace` 0 is an answer at once; `cut` None is a client that stays to the end."""
+
+    tag: str
+    model: str
+    streamed: bool
+    kind: Literal["plain", "odd", "fault", "hang"]
+    trigger: str
+    tokens: int
+    pace: int
+    extra_cues: str
+    cut: Cut | None
+    cut_at: float
+    resets: bool
+
+    @property
+    def cues(self) -> str:
+        cues = [f"[tokens={self.tokens}]", f"[pace={self.pace}]", self.extra_cues]
+        return " ".join(cues + ([f"[mock={self.trigger}]"] if self.trigger else []))
+
+
+@dataclass(slots=True)
+class Told:
+    """What one client knows. `charged_by_then`: how its call stood in the ledger at the moment it saw the end."""
+
+    spec: Spec
+    status: int | None = None
+    call_id: str | None = None
+    saw_end: bool = False
+    text: str = ""
+    left_at: float | None = None
+    charged_by_then: str = ""
+
+
+def specs(count: int, seed: int) -> Iterator[Spec]:
+    """`count` calls: an eighth are faults, an eighth hang, an eighth are odd; about four in ten are broken off."""
+    dice = random.Random(seed)
+    for number in range(count):
+        eighth = number % 8
+        kind: Literal["plain", "odd", "fault", "hang"] = "plain"
+        trigger = ""
+        if eighth == 1:
+            kind, trigger = "fault", FAULTS[number // 8 % len(FAULTS)]
+        elif eighth == 3:
+            kind, trigger = "odd", ODD[number // 8 % len(ODD)]
+        elif eighth == 5:
+            kind, trigger = "hang", HANGS[number // 8 % len(HANGS)]
+        elif eighth == 7:
+            kind, trigger = "odd", f"fail_once:{seed}-{number}"
+        yield _spec(number, kind, trigger, dice)
+
+
+def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: str, dice: random.Random) -> Spec:
+    cuts: tuple[Cut, ...] = ("in request", "at once", "later", "later", "at byte", "at byte", "at byte", "at end")
+    leaves = kind == "hang" or dice.random() < 0.35
+    cut = (dice.choice(("at once", "later", "later")) if kind == "hang" else dice.choice(cuts)) if leaves else None
+    pace = dice.choice(PACES) if kind == "plain" and dice.random() < 0.8 else 0
+    tokens = dice.randint(10, 40) if pace else dice.randint(1, 120)
+    extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if kind == "plain" else ""
+    return Spec(
+        tag=f"c{number:05}",
+        model=dice.choice(MODELS),
+        streamed=dice.random() < 0.65,
+        kind=kind,
+        trigger=trigger,
+        tokens=tokens,
+        pace=pace,
+        extra_cues=extra,
+        cut=cut,
+        cut_at=dice.uniform(0, 0.4) if cut == "later" else dice.uniform(1, 5000),
+        resets=dice.random() < 0.3,
+    )
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Makes the calls, never more than `size` at a time; `most` is how many there were at once."""
+
+    house: House
+    ledger: LedgerView
+    size: int
+    told: list[Told] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+    sum_running: int = 0
+
+    async def make(self, calls: Iterator[Spec]) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(self.size):
+                nursery.start_soon(self._worker, calls)
+
+    async def _worker(self, calls: Iterator[Spec]) -> None:
+        for spec in calls:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.sum_running += self.running
+            try:
+                with trio.fail_after(PATIENCE_S):
+                    self.told.append(await self._call(spec))
+            except trio.TooSlowError as error:
+                error.add_note(f"unanswered: {spec}")
+                raise
+            self.running -= 1
+
+    async def _call(self, spec: Spec) -> Told:
+        told = Told(spec)
+        client = await H1Client.connect(self.house.url)
+        request = client.request(self.house.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed))
+        try:
+            if spec.cut == "in request":
+                await client.send(request[: int(spec.cut_at) % len(request)])
+                told.left_at = await client.leave("reset" if spec.resets else "close")
+                return told
+            await client.send(request)
+            await self._listen(client, told)
+        finally:
+            client.close()
+        answer = client.answer
+        told.status, told.call_id, told.saw_end = answer.status, answer.call_id, answer.saw_end
+        told.text = answer.text()
+        return told
+
+    async def _listen(self, client: H1Client, told: Told) -> None:
+        """Read the answer as far as the spec says, then leave."""
+        spec = told.spec
+        wait_s = {"at once": 0.0, "later": spec.cut_at}.get(spec.cut or "", float("inf"))
+        most = int(spec.cut_at) if spec.cut == "at byte" else None
+        seen = 0
+        with trio.move_on_after(wait_s), suppress(OSError, h11.RemoteProtocolError):
+            while not client.answer.complete and (most is None or seen < most):
+                seen += (came := await client.read(65536 if most is None else min(65536, most - seen)))
+                if client.answer.saw_end and not told.charged_by_then:
+                    told.charged_by_then = self._standing(client)
+                if not came or (spec.cut == "at end" and client.answer.saw_end):
+                    break
+        if not client.answer.complete:
+            told.left_at = await client.leave("reset" if spec.resets else "close")
+
+    def _standing(self, client: H1Client) -> str:
+        assert client.answer.call_id is not None
+        return self.ledger.row(client.answer.call_id).state

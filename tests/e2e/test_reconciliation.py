@@ -1,0 +1,113 @@
+"""Our ledger against the provider's book, to the token, after a crowd of clients has hung up at random bytes.
+
+The test that decides whether the books balance: thousands of calls, a third broken off, every fault of a provider.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from statistics import quantiles
+from typing import Final
+
+import pytest
+import trio
+
+from app.providers.breaker import Breakers
+from scripts.simulator.book import Record
+from tests.e2e.audit import Case, difference
+from tests.e2e.crowd import FAULTS, Crowd, specs
+from tests.e2e.settlement import LedgerView, Row, open_ledger
+from tests.house import RICH_UCR, House, open_house
+
+CALLS: Final = 2400
+CLIENTS: Final = 64
+SEED: Final = 20261121
+CLOSE_P99_S: Final = 0.05
+
+
+class Tireless(Breakers):
+    """Breakers that never open, so that every fault of the crowd reaches the wire."""
+
+    def wait_s(self, provider: str, model: str, now: float) -> float:
+        return 0.0
+
+
+async def test_the_ledger_equals_the_providers_book_to_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main.Breakers", Tireless)
+    async with open_house(tmp_path) as house:
+        with open_ledger(house.settings.sqlite_path) as ledger:
+            crowd = Crowd(house, ledger, CLIENTS)
+            began = trio.current_time()
+            await crowd.make(specs(CALLS, SEED))
+            took_s = trio.current_time() - began
+            await all_ended(house, ledger)
+            cases = collect(house, ledger, crowd)
+            lags = sorted(lag for case in cases if (lag := case.close_lag_s) is not None)
+            differences = [f"{case.told.spec}: {wrong}" for case in cases if (wrong := difference(case)) is not None]
+            report(crowd, cases, lags, took_s)
+            assert differences == []
+            check_books(house, ledger)
+            check_mix(crowd, cases, lags)
+            assert quantiles(lags, n=100)[98] <= CLOSE_P99_S
+
+
+async def all_ended(house: House, ledger: LedgerView) -> None:
+    """Every hold has ended, and the provider has closed every request in its book."""
+    with trio.fail_after(5):
+        while ledger.rows("state = 'held'") or any(record.outcome is None for record in house.book.records()):
+            await trio.sleep(0.02)
+
+
+def collect(house: House, ledger: LedgerView, crowd: Crowd) -> list[Case]:
+    """Each client's call with its rows and its records, found by the tag that all three know."""
+    rows: defaultdict[str | None, list[Row]] = defaultdict(list)
+    for row in ledger.rows():
+        rows[row.tag].append(row)
+    records: defaultdict[str | None, list[Record]] = defaultdict(list)
+    for record in house.book.records():
+        records[record.tag].append(record)
+    known = {told.spec.tag for told in crowd.told}
+    assert rows.keys() <= known
+    assert len(known) == CALLS
+    return [
+        Case(told, rows[told.spec.tag], records[told.spec.tag], house.book.begin())
+        for told in sorted(crowd.told, key=lambda told: told.spec.tag)
+    ]
+
+
+def check_books(house: House, ledger: LedgerView) -> None:
+    tenant = house.customer.tenant_id
+    charges = sum(row.charge for row in ledger.rows())
+    assert ledger.money(tenant) == (RICH_UCR - charges, 0)
+    assert ledger.entries(tenant) == {"grant": RICH_UCR, "charge": -charges}
+    assert ledger.broken() == []
+
+
+def check_mix(crowd: Crowd, cases: list[Case], lags: list[float]) -> None:
+    """The crowd was as bad as it was meant to be."""
+    assert sum(case.told.left_at is not None for case in cases) >= 0.3 * CALLS
+    assert sum(case.told.spec.kind == "fault" for case in cases) >= 0.1 * CALLS
+    assert {case.told.spec.trigger for case in cases if case.told.status and case.told.status >= 400} >= set()
+    met = Counter(trigger for case in cases for record in case.records for trigger in record.triggers)
+    assert set(FAULTS) <= met.keys()
+    assert {record.dialect for case in cases for record in case.records} >= {"openrouter", "cloudflare", "sarvam", "openai"}
+    assert crowd.sum_running / CALLS >= 50
+    assert len(lags) >= 200
+
+
+def report(crowd: Crowd, cases: list[Case], lags: list[float], took_s: float) -> None:
+    outcomes = Counter(f"{row.outcome}/{row.rule}" for case in cases for row in case.rows)
+    left = sum(case.told.left_at is not None for case in cases)
+    short = [
+        case.records[-1].tokens_sent for case in cases if case.rows and case.rows[0].rule in ("B3", "B4") and case.records
+    ]
+    cuts = quantiles(lags, n=100)
+    print(
+        f"\n{CALLS} calls in {took_s:.1f} s, {crowd.sum_running / CALLS:.0f} at a time (at most {crowd.most}); "
+        f"{left} hang-ups, {sum(case.told.spec.kind == 'fault' for case in cases)} faults, {len(short)} cut\n"
+        f"close lag over {len(lags)}: p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms, "
+        f"most {lags[-1] * 1e3:.1f} ms\n{dict(sorted(outcomes.items()))}"
+    )
