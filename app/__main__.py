@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
 import trio
 
 from app import doctor
+from app.commands import configure_log, exit_code, tune_interpreter
 from app.config import FIELDS, ConfigError, Secret, Settings
-from app.core.errors import Problem, first_error
 from app.main import open_storage, run_until_signal
-from app.storage.database import StorageError
-from app.storage.migrations import NewerDatabase
-from catalog.documents import CatalogError
+from scripts import seed_catalog, seed_tenants
 
 DESCRIPTION = """\
 CallMissed gateway. Settings come from environment variables:
@@ -32,32 +27,15 @@ Start everything for a first try with ./scripts/run instead.
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 with one clear message on standard error."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
+    options = _parser().parse_args(arguments)
+
+    def run() -> int:
         settings = Settings.from_environment(_environment(options))
         configure_log(settings.log_level)
         command: Callable[[Settings, argparse.Namespace], int] = options.command
         return command(settings, options)
-    except* (ConfigError, CatalogError, NewerDatabase, StorageError, Problem, OSError) as group:
-        print(f"{first_error(group)}", file=sys.stderr)
-    return 1
 
-
-def configure_log(level: str) -> None:
-    """JSON lines on standard error."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    return exit_code(run)
 
 
 def serve(settings: Settings, _options: argparse.Namespace) -> int:
@@ -66,14 +44,6 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
     tune_interpreter()
     trio.run(run_until_signal, settings)
     return 0
-
-
-def tune_interpreter() -> None:
-    """For a server: worker threads get their turn in 1 ms, and the collector leaves what lives for ever alone."""
-    sys.setswitchinterval(0.001)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
 
 
 def migrate(settings: Settings, _options: argparse.Namespace) -> int:
@@ -87,8 +57,6 @@ def migrate(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def seed(settings: Settings, options: argparse.Namespace) -> int:
-    from scripts import seed_catalog, seed_tenants
-
     code = seed_catalog.run(settings, dry_run=options.dry_run)
     if code == 0 and options.tenants:
         code = seed_tenants.run(settings, Path(options.tenants), dry_run=options.dry_run)

@@ -64,7 +64,7 @@ async def _database(settings: Settings) -> list[Finding]:
         findings.append(Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`."))
     except* NewerDatabase as group:
         findings.append(Finding(False, f"{where}: {first_error(group)}"))
-    except* Exception as group:  # whatever it is, say it
+    except* Exception as group:  # noqa: BLE001 - whatever it is, say it
         advice = "Check the path, its permissions and the free space."
         findings.append(Finding(False, f"{where}: {first_error(group)}", advice))
     return findings

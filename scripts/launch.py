@@ -14,8 +14,9 @@ from pathlib import Path
 
 import trio
 
-from app.__main__ import configure_log
+from app.commands import configure_log, exit_code, tune_interpreter
 from app.config import Settings
+from app.core.errors import first_error
 from app.main import open_storage, run_until_signal
 from app.providers.registry import dialects
 from catalog.catalog import Catalog
@@ -24,7 +25,7 @@ from scripts.launching.directory import DataDirectory, LaunchError, open_directo
 from scripts.launching.simulator import ROOT, Simulator, has_provider_key, open_simulator, with_simulator
 from scripts.launching.summary import Ready, callable_model, reachable
 from scripts.seed_catalog import report, seed_catalog
-from scripts.seeding.target import MENDABLE, Target, first_error
+from scripts.seeding.target import Target
 
 DESCRIPTION = """\
 Starts the gateway with a demo tenant; without any provider key in the environment the simulator answers.
@@ -33,25 +34,25 @@ Settings come from environment variables (see `python -m app --help`); the optio
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM and return 0; 1 with one message for what the user can mend, 130 if interrupted."""
+    """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
     options = parser().parse_args(arguments)
-    try:
+
+    def run() -> int:
         if options.workers != 1:
             raise LaunchError(
                 f"--workers {options.workers}: this version runs one process; more come with the next one."
             )
         _launch(options)
+        say("Stopped.")
+        return 0
+
+    try:
+        return exit_code(run)
     except BaseException as error:
-        leaf = first_error(error)
-        if isinstance(leaf, KeyboardInterrupt):
-            say("Stopped before it was ready.")
-            return 130
-        if not isinstance(leaf, (LaunchError, *MENDABLE)):
+        if not isinstance(first_error(error), KeyboardInterrupt):
             raise
-        say(f"error: {leaf}")
-        return 1
-    say("Stopped.")
-    return 0
+        say("Stopped before it was ready.")
+        return 130
 
 
 def say(text: str) -> None:
@@ -100,7 +101,7 @@ def _launch(options: argparse.Namespace) -> None:
             say("Starting the simulator: no provider's key is set.")
             simulator = stack.enter_context(open_simulator())
             settings = with_simulator(settings, simulator.url)
-        sys.setswitchinterval(0.001)
+        tune_interpreter()
         trio.run(partial(_serve, settings, directory, simulator))
 
 

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.commands import run_async
 from app.config import ConfigError, Settings
 from app.storage.catalog import Changes
 from app.usecases import models
 from catalog.catalog import PACKAGE, Catalog
-from scripts.seeding.target import Target, exit_code, open_target
+from scripts.seeding.target import Target, open_target
 
 DESCRIPTION = """\
 Checks models.toml, rates.toml and plans.toml and makes the catalog in the database equal to them, in one transaction.
@@ -48,7 +49,7 @@ def run(settings: Settings, *, dry_run: bool, directory: Path | None = None) -> 
             print(line)
         return 0
 
-    return exit_code(work)
+    return run_async(work)
 
 
 async def seed_catalog(target: Target, catalog: Catalog) -> dict[str, Changes]:

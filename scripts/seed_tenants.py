@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, TextIO
 
+from app.commands import run_async
 from app.config import ConfigError, Settings
-from scripts.seeding.target import exit_code, open_target
+from scripts.seeding.target import open_target
 from scripts.seeding.tenants import read_tenants
 from scripts.seeding.write import Report, write_tenants
 
@@ -106,7 +107,7 @@ def run(settings: Settings, path: Path, *, dry_run: bool = False, keys_out: Path
         _print(report, dry_run=dry_run)
         return 0
 
-    return exit_code(work)
+    return run_async(work)
 
 
 def _open_private(path: Path) -> TextIO:

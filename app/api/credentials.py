@@ -13,8 +13,11 @@ def api_key(exchange: Exchange) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def check(exchange: Exchange, principal: Principal, permission: str) -> None:
-    """Domain allowlist, then service permission (spec.md section 3, checks 4 and 5). Raises Problem 403."""
+def check(exchange: Exchange, principal: Principal, permission: str | None = None) -> None:
+    """Domain allowlist, then service permission if one is needed (spec.md section 3, checks 4 and 5).
+
+    Raises Problem 403.
+    """
     exchange.note["tenant"] = principal.tenant_id
     if "*" not in principal.allowed_domains:
         origin = exchange.header(b"origin")
@@ -22,7 +25,7 @@ def check(exchange: Exchange, principal: Principal, permission: str) -> None:
             raise Problem(
                 "domain_not_allowed", "This key may not be used from this origin. Change its allowed domains."
             )
-    if not principal.may(permission):
+    if permission is not None and not principal.may(permission):
         raise Problem("permission_denied", f"API key missing required permission: {permission}")
 
 

@@ -20,6 +20,7 @@ def routes(services: ApiServices) -> Routes:
     @api.add("GET", "/v1/credits")
     async def show_credits(exchange: Exchange) -> None:
         principal = await services.access.check(credentials.api_key(exchange))
+        credentials.check(exchange, principal)
         balance, held = await services.db.read(lambda db: ledger.balance(db, principal.tenant_id))
         amounts = {"balance": balance, "held": held, "available": balance - held}
         body = {name: credits_from_ucr(amount) for name, amount in amounts.items()}
@@ -28,6 +29,7 @@ def routes(services: ApiServices) -> Routes:
     @api.add("GET", "/v1/generation")
     async def show_generation(exchange: Exchange) -> None:
         principal = await services.access.check(credentials.api_key(exchange))
+        credentials.check(exchange, principal, "llm")
         call_id = exchange.query("id")
         if not call_id:
             raise Problem(

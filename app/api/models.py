@@ -19,13 +19,13 @@ def routes(services: ApiServices) -> Routes:
 
     @api.add("GET", "/v1/models")
     async def list_models(exchange: Exchange) -> None:
-        await services.access.check(credentials.api_key(exchange))
+        credentials.check(exchange, await services.access.check(credentials.api_key(exchange)))
         entries = [model_entry(model) for model in models.catalog.listed]
         await exchange.reply_json(msgspec.json.encode({"object": "list", "data": entries}))
 
     @api.add("GET", "/v1/models/<path:model_id>")
     async def one_model(exchange: Exchange, model_id: str) -> None:
-        await services.access.check(credentials.api_key(exchange))
+        credentials.check(exchange, await services.access.check(credentials.api_key(exchange)))
         found = models.catalog.resolve(model_id)
         if found is None or found.model not in models.catalog.listed:
             raise refuse(Refusal("model_not_found", model_id))

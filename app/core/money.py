@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, Inexact, InvalidOperation, localcontext
+from decimal import Decimal, Inexact, localcontext
 from typing import Final
 
 UCR_PER_CREDIT: Final = 1_000_000
@@ -22,7 +22,7 @@ def ucr_from_credits(amount: str | int | Decimal) -> int:
         with localcontext() as context:
             context.traps[Inexact] = True
             scaled = Decimal(str(amount)) * UCR_PER_CREDIT
-    except InvalidOperation:
+    except ArithmeticError:
         raise ValueError(f"{amount!r} is not an amount of credits; write a number such as 12.5") from None
     except Inexact:
         raise ValueError(f"{amount!r} is not an amount of credits with at most 6 decimal places") from None

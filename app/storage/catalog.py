@@ -30,7 +30,7 @@ def stored_digest(db: Transaction) -> str | None:
 
 def stored_documents(db: Transaction, kind: str) -> dict[str, dict[str, Any]]:
     """All entries of one kind (`model`, `plan`, `rates`) by id, in the order they were seeded."""
-    rows = db.all("SELECT id, document FROM catalog_entries WHERE kind = ?", kind)
+    rows = db.all("SELECT id, document FROM catalog_entries WHERE kind = ? ORDER BY place", kind)
     return {row[0]: msgspec.json.decode(row[1]) for row in rows}
 
 
@@ -45,11 +45,11 @@ def compare(db: Transaction, kind: str, wanted: Mapping[str, Mapping[str, Any]])
 def store(db: Transaction, kind: str, wanted: Mapping[str, Mapping[str, Any]]) -> Changes:
     """Make the stored entries of a kind equal to `wanted`."""
     changes = compare(db, kind, wanted)
-    for name in (*changes.added, *changes.changed):
+    for place, name in enumerate(wanted):
         db.run(
-            "INSERT INTO catalog_entries (kind, id, document) VALUES (?, ?, ?) "
-            "ON CONFLICT (kind, id) DO UPDATE SET document = excluded.document",
-            *(kind, name, msgspec.json.encode(wanted[name]).decode()),
+            "INSERT INTO catalog_entries (kind, id, place, document) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (kind, id) DO UPDATE SET place = excluded.place, document = excluded.document",
+            *(kind, name, place, msgspec.json.encode(wanted[name]).decode()),
         )
     for name in changes.removed:
         db.run("DELETE FROM catalog_entries WHERE kind = ? AND id = ?", kind, name)

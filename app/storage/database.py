@@ -171,6 +171,11 @@ async def _commit(engine: Engine, batch: list[Ticket]) -> None:
         log.error("storage.commit_failed", error=str(error), jobs=len(batch))
         for ticket in batch:
             ticket.error = error
+    except Exception as error:
+        # Nobody may wait for ever, not even for a bug: the writer lives on and everyone gets a 503.
+        log.exception("storage.commit_crashed", jobs=len(batch))
+        for ticket in batch:
+            ticket.error = StorageError(repr(error))
     for ticket in batch:
         ticket.answer()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.core.errors import Problem
 from app.core.identity import HINT_LENGTH, Principal, key_digest, new_id, new_key
@@ -21,6 +22,15 @@ class KeySettings:
     rpm: int | None = None
     budget_ucr: int | None = None
     expires_us: int | None = None
+
+
+class StoredKey(NamedTuple):
+    """A key as it is kept: its digest, not itself."""
+
+    id: str
+    digest: str
+    is_active: bool
+    created_us: int
 
 
 def find_principal(db: Transaction, digest: str, at_us: int) -> Principal:
@@ -97,9 +107,17 @@ def revoke_key(db: Transaction, tenant_id: str, key_id: str) -> bool:
     return changed == 1
 
 
-def key_named(db: Transaction, tenant_id: str, name: str) -> str | None:
-    row = db.one("SELECT id FROM api_keys WHERE tenant_id = ? AND name = ?", tenant_id, name)
-    return None if row is None else str(row[0])
+def find_key(db: Transaction, tenant_id: str, name: str) -> StoredKey | None:
+    """The tenant's key of this name, live or revoked."""
+    row = db.one(
+        "SELECT id, digest, is_active, created_at FROM api_keys WHERE tenant_id = ? AND name = ?", tenant_id, name
+    )
+    return None if row is None else StoredKey(row[0], row[1], bool(row[2]), row[3])
+
+
+def knows_digest(db: Transaction, digest: str) -> bool:
+    """Whether any tenant has this key, live or revoked: a key names its tenant, so it may exist once."""
+    return db.one("SELECT 1 FROM api_keys WHERE digest = ?", digest) is not None
 
 
 def _split(text: str) -> frozenset[str]:

@@ -59,7 +59,8 @@ STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "catalog",
         (
             """CREATE TABLE catalog_entries (
-                kind TEXT NOT NULL, id TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (kind, id))""",
+                kind TEXT NOT NULL, id TEXT NOT NULL, place BIGINT NOT NULL, document TEXT NOT NULL,
+                PRIMARY KEY (kind, id))""",
             "CREATE TABLE catalog_version (one BIGINT PRIMARY KEY CHECK (one = 1), digest TEXT NOT NULL)",
         ),
     ),

@@ -52,15 +52,19 @@ class SqliteTransaction:
 def connect(path: Path, synchronous: Synchronous = "FULL", *, query_only: bool = False) -> sqlite3.Connection:
     """Open in WAL mode, ready for explicit transactions. Raises sqlite3.OperationalError as SQLite does."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-    database = sqlite_utils.Database(connection)
-    for pragma in PRAGMAS:
-        database.execute(pragma)
-    database.execute("PRAGMA busy_timeout = 5000")
-    database.enable_wal()
-    database.execute("PRAGMA busy_timeout = 0")
-    database.execute(f"PRAGMA synchronous = {synchronous}")
-    if query_only:
-        database.execute("PRAGMA query_only = ON")
+    try:
+        database = sqlite_utils.Database(connection)
+        for pragma in PRAGMAS:
+            database.execute(pragma)
+        database.execute("PRAGMA busy_timeout = 5000")
+        database.enable_wal()
+        database.execute("PRAGMA busy_timeout = 0")
+        database.execute(f"PRAGMA synchronous = {synchronous}")
+        if query_only:
+            database.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -82,7 +86,8 @@ class SqliteEngine:
         try:
             await self._begin()
             for ticket in tickets:
-                self._run(ticket)
+                if not ticket.answered:
+                    self._run(ticket)
             await trio.to_thread.run_sync(self._writer.commit)
         except sqlite3.Error as error:
             self._roll_back()

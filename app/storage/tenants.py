@@ -44,5 +44,23 @@ def upsert_member(
     return "changed"
 
 
-def has_member(db: Transaction, tenant_id: str, email: str) -> bool:
-    return db.one("SELECT 1 FROM users WHERE tenant_id = ? AND email = ?", tenant_id, email) is not None
+def knows_email(db: Transaction, email: str) -> bool:
+    """Whether any tenant has this member: an address belongs to one tenant."""
+    return db.one("SELECT 1 FROM users WHERE email = ?", email) is not None
+
+
+def find_owner(db: Transaction, tenant_id: str) -> str | None:
+    """The address of the tenant's one owner."""
+    row = db.one("SELECT email FROM users WHERE tenant_id = ? AND role = 'owner'", tenant_id)
+    return None if row is None else str(row[0])
+
+
+def find_tenant(db: Transaction, name: str) -> str | None:
+    """The id of the tenant of this name."""
+    row = db.one("SELECT id FROM tenants WHERE name = ?", name)
+    return None if row is None else str(row[0])
+
+
+def set_password(db: Transaction, tenant_id: str, email: str, password_hash: str) -> None:
+    """For a password that nobody knows any more."""
+    db.run("UPDATE users SET password_hash = ? WHERE tenant_id = ? AND email = ?", password_hash, tenant_id, email)

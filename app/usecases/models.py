@@ -104,7 +104,7 @@ class Models:
 
 
 REFUSALS: Final[dict[str, str]] = {
-    "model_not_found": "The model `{model}` does not exist. `GET /v1/models` lists what can be called.",
+    "model_not_found": "The model `{model}` does not exist, or not for this endpoint. See `GET /v1/models`.",
     "model_not_allowed": "This key may not use the model `{model}`. Change its allowed models, or use another key.",
     "model_not_available": "The model `{model}` is not in your plan. See `GET /api/v1/models/access`.",
     "model_under_maintenance": "The model `{model}` is under maintenance.{instead}",

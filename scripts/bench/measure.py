@@ -96,8 +96,8 @@ def _of_tally(system: Running, point: Point, rig: Rig, tally: Tally, before: Usa
 
 
 def _cost(system: Running, before: Usage | None, units: int) -> dict[str, float]:
-    """The system's own CPU for each unit since `before`, and what it holds in memory now."""
-    after = system.usage()
+    """The system's own CPU for each unit since `before`, and what it holds in memory when it is quiet again."""
+    after = system.usage_when_quiet()
     if before is None or after is None:
         return {}
     cost = {"rss_mb": after.rss_mb}

@@ -18,6 +18,9 @@ from scripts.bench.questions import HOST, Door, short_body
 
 READY_S: Final = 120.0
 STOP_S: Final = 10.0
+QUIET_S: Final = 10.0
+_POLL_S: Final = 0.25
+_QUIET_SHARE: Final = 0.1
 _LOG_LINES: Final = 15
 _PROC: Final = Path("/proc")
 #: All that a system sees of this environment: none of its keys, settings or proxies.
@@ -56,6 +59,17 @@ class Running:
     def usage(self) -> Usage | None:
         """None where there is no /proc."""
         return group_usage(self.pid) if _PROC.is_dir() else None
+
+    def usage_when_quiet(self) -> Usage | None:
+        """Wait until it works no more, so that what it tidies up after a load is its own and not its successor's."""
+        last = self.usage()
+        for _ in range(round(QUIET_S / _POLL_S)):
+            time.sleep(_POLL_S)
+            now = self.usage()
+            if now is None or last is None or now.cpu_s - last.cpu_s <= _QUIET_SHARE * _POLL_S:
+                return now
+            last = now
+        return last
 
 
 @dataclass(frozen=True, slots=True)

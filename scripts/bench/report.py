@@ -75,20 +75,25 @@ class Verdict:
 
 
 def judge(measures: Sequence[Measure]) -> list[Verdict]:
-    """Every goal at every load that was measured. Ratios are taken within a round, then their median."""
+    """Every goal at every load that was measured; a gateway that failed calls meets none.
+
+    Ratios are taken within a round, then their median.
+    """
     verdicts = []
     for goal in GOALS:
         for load in LOADS[goal.kind]:
-            value = spread(_values(goal, [m for m in measures if (m.kind, m.load) == (goal.kind, load)]))
+            here = [m for m in measures if (m.kind, m.load) == (goal.kind, load)]
+            value = spread(_values(goal, here))
             if value is not None:
-                judged = goal.load == load
-                verdicts.append(Verdict(goal.text, load, value, *(_held(goal, value) if judged else ("", None))))
+                bound, met = _held(goal, value) if goal.load == load else ("", None)
+                failed = any(m.errors for m in here if m.system == "gateway")
+                verdicts.append(Verdict(goal.text, load, value, bound, met and not failed))
     return verdicts
 
 
 def _values(goal: Goal, measures: list[Measure]) -> Iterable[float | None]:
     figure = attrgetter(goal.field)
-    by_round = {(m.system, m.round): figure(m) for m in measures if m.calls}
+    by_round = {(m.system, m.round): figure(m) for m in measures}
     for (system, turn), ours in by_round.items():
         if system != "gateway":
             continue

@@ -10,10 +10,9 @@ from typing import Final
 
 from app.core.errors import Problem
 from app.core.identity import Clock, is_key, key_digest, new_key, now_us
-from app.storage import keys, ledger
+from app.storage import keys, ledger, tenants
 from app.storage.database import Database, Transaction
 from scripts.launching.directory import DataDirectory
-from scripts.seeding import stored
 from scripts.seeding.target import Target
 from scripts.seeding.tenants import Key, read_tenants
 from scripts.seeding.write import hash_password, write_tenants
@@ -42,7 +41,7 @@ async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock
     api_key, password = str(known.get("api_key", "")), str(known.get("admin_password", ""))
     tenant = read_tenants(FILE)[0]
     owner = tenant.members[0]
-    forgotten = not password and await db.read(lambda t: stored.knows_email(t, owner.email))
+    forgotten = not password and await db.read(lambda t: tenants.knows_email(t, owner.email))
     if not (password and await _works(db, secret, api_key, clock)):
         name, api_key = await db.read(lambda t: _free_key(t, tenant.name, secret, api_key))
         password = password or secrets.token_urlsafe(15)
@@ -53,7 +52,7 @@ async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock
     principal = await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
     if forgotten:
         digest = await hash_password(password)
-        await db.write(lambda t: stored.set_password(t, principal.tenant_id, owner.email, digest))
+        await db.write(lambda t: tenants.set_password(t, principal.tenant_id, owner.email, digest))
     balance, held = await db.read(lambda t: ledger.balance(t, principal.tenant_id))
     return Demo(principal.tenant_id, api_key, owner.email, password, balance - held)
 
@@ -68,9 +67,9 @@ async def _works(db: Database, secret: bytes, api_key: str, clock: Clock) -> boo
 
 def _free_key(db: Transaction, tenant: str, secret: bytes, api_key: str) -> tuple[str, str]:
     """A name that the tenant has no key of, and a key for it: the remembered one unless the database has it already."""
-    if not is_key(api_key) or stored.knows_digest(db, key_digest(secret, api_key)):
+    if not is_key(api_key) or keys.knows_digest(db, key_digest(secret, api_key)):
         api_key = new_key()
-    tenant_id = stored.find_tenant(db, tenant)
+    tenant_id = tenants.find_tenant(db, tenant)
     names = (KEY_NAME if number == 1 else f"{KEY_NAME} {number}" for number in count(1))
-    free = (name for name in names if tenant_id is None or stored.find_key(db, tenant_id, name) is None)
+    free = (name for name in names if tenant_id is None or keys.find_key(db, tenant_id, name) is None)
     return next(free), api_key

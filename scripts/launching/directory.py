@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from app.commands import Mendable
 from app.config import MIN_SECRET
 
 SECRET: Final = "secret"  # noqa: S105 - a file's name
@@ -19,7 +20,7 @@ DEMO: Final = "demo.json"
 RUN: Final = "run.json"
 
 
-class LaunchError(Exception):
+class LaunchError(Mendable):
     """The gateway cannot be started; the text says what to do."""
 
 

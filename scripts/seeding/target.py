@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
-import trio
-
-from app.config import ConfigError, Settings
-from app.core.errors import Problem
+from app.commands import Mendable
+from app.config import Settings
 from app.main import open_storage
 from app.storage.database import Database, Job, StorageError, Transaction, open_database
-from app.storage.migrations import NewerDatabase, migrate_job
+from app.storage.migrations import migrate_job
 from app.storage.sqlite import SqliteEngine
-from catalog.documents import CatalogError, Fault
+from catalog.documents import Fault
 
 T = TypeVar("T")
 #: A seed may be long and the gateway may be writing: it waits longer than a request would.
 DEADLINE_S: Final = 60.0
 
 
-class SeedError(ValueError):
+class SeedError(Mendable):
     """The seed cannot be written; `faults` holds all that is wrong with it, one line each in the text."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
-
-
-#: What the user can mend; the text of each says how.
-MENDABLE: Final = (CatalogError, ConfigError, NewerDatabase, OSError, Problem, SeedError, StorageError)
 
 
 class _Rehearsed(Exception):
@@ -90,22 +83,3 @@ async def _open_rehearsal(settings: Settings) -> AsyncIterator[Database]:
             path = Path(empty, "new.db")
         async with open_database(SqliteEngine(path), deadline_s=settings.database_deadline_s) as db:
             yield db
-
-
-def exit_code(work: Callable[[], Awaitable[int]]) -> int:
-    """Run `work`; what the user can mend is told on standard error and makes 1, everything else is raised."""
-    try:
-        return trio.run(work)
-    except BaseException as error:
-        leaf = first_error(error)
-        if not isinstance(leaf, MENDABLE):
-            raise
-        print(f"error: {leaf}", file=sys.stderr)
-        return 1
-
-
-def first_error(error: BaseException) -> BaseException:
-    """The error itself, or the first leaf of a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

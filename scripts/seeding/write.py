@@ -18,7 +18,6 @@ from app.storage.keys import KeySettings
 from app.usecases.models import load
 from catalog.catalog import Catalog
 from catalog.documents import CatalogError, Fault
-from scripts.seeding import stored
 from scripts.seeding.target import SeedError, Target
 from scripts.seeding.tenants import Grant, Key, Member, Tenant
 
@@ -66,7 +65,7 @@ async def hash_password(password: str) -> str:
 async def _hash_new_passwords(db: Database, tenants: Sequence[Tenant], report: Report) -> dict[str, str]:
     """Hashes by address of the members to come: they take too long for a transaction."""
     members = [member for tenant in tenants for member in tenant.members]
-    new = await db.read(lambda t: [member for member in members if not stored.knows_email(t, member.email)])
+    new = await db.read(lambda t: [member for member in members if not storage.knows_email(t, member.email)])
     hashes = {}
     for member in new:
         password = member.password
@@ -127,7 +126,7 @@ class _Writing:
             self._grant(tenant, tenant_id, grant)
 
     def _member(self, tenant: Tenant, tenant_id: str, member: Member) -> None:
-        owner = stored.find_owner(self._db, tenant_id)
+        owner = storage.find_owner(self._db, tenant_id)
         if member.role == "owner" and owner not in (None, member.email):
             self._fault(tenant, member.entry, "role", f"is owner, but {owner} is; list that member with a new role")
             return
@@ -144,9 +143,9 @@ class _Writing:
     def _key(self, tenant: Tenant, tenant_id: str, key: Key) -> None:
         what = f"key {key.name} of {tenant.name}"
         digest = None if key.value is None else key_digest(self._secret, key.value)
-        known = stored.find_key(self._db, tenant_id, key.name)
+        known = keys.find_key(self._db, tenant_id, key.name)
         if known is None:
-            if digest is not None and stored.knows_digest(self._db, digest):
+            if digest is not None and keys.knows_digest(self._db, digest):
                 self._fault(tenant, key.entry, "key", "is in use under another name; use that name, or another key")
                 return
             self._add_key(tenant, tenant_id, key)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import h11
@@ -16,11 +16,13 @@ import httpx2
 import msgspec
 import trio
 
+from app.storage.database import Job
 from app.storage.ledger import broken_tenants
 from app.storage.sqlite import SqliteTransaction
 from scripts.simulator.book import Record
-from tests.house import Customer, House, add_customer, open_house
+from tests.house import House, open_house
 
+T = TypeVar("T")
 Json = dict[str, Any]
 CHAT: Final = "/v1/chat/completions"
 DONE: Final = "[DONE]"
@@ -223,13 +225,12 @@ async def open_caller(folder: Path, *, customer: Json | None = None, **settings:
         assert books.broken == []
 
 
+def elsewhere(house: House, job: Job[T]) -> T:
+    """Run `job` as another process of the same gateway would: on a connection of its own."""
+    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
+        return job(SqliteTransaction(connection))
+
+
 def change(house: House, sql: str, *values: Any) -> None:
-    """Write to the database behind the gateway's back, as another process would."""
-    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
-        assert connection.execute(sql, values).rowcount == 1
-
-
-def new_customer(house: House, name: str, **settings: Any) -> Customer:
-    """Another tenant, made by another process."""
-    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
-        return add_customer(SqliteTransaction(connection), name, **settings)
+    """One row changed behind the gateway's back."""
+    assert elsewhere(house, lambda db: db.run(sql, *values)) == 1

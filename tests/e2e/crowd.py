@@ -105,6 +105,8 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
     cut = (dice.choice(("at once", "later", "later")) if kind == "hang" else dice.choice(cuts)) if leaves else None
     pace = dice.choice(PACES) if kind == "plain" and dice.random() < 0.8 else 0
     tokens = dice.randint(10, 40) if pace else dice.randint(1, 120)
+    if trigger == "split_utf8":
+        tokens = 2  # every byte is a write of its own
     extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if kind == "plain" else ""
     return Spec(
         tag=f"c{number:05}",

@@ -11,6 +11,7 @@ from statistics import quantiles
 from typing import Final
 
 import pytest
+import structlog.testing
 import trio
 
 from app.providers.breaker import Breakers
@@ -37,7 +38,13 @@ async def test_the_ledger_equals_the_providers_book_to_the_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.main.Breakers", Tireless)
-    async with open_house(tmp_path) as house:
+    with structlog.testing.capture_logs() as logs:
+        await reconcile(tmp_path)
+    assert [entry for entry in logs if entry["log_level"] not in ("info", "warning")] == []
+
+
+async def reconcile(folder: Path) -> None:
+    async with open_house(folder) as house:
         with open_ledger(house.settings.sqlite_path) as ledger:
             crowd = Crowd(house, ledger, CLIENTS)
             began = trio.current_time()
