@@ -22,10 +22,10 @@ def ucr_from_credits(amount: str | int | Decimal) -> int:
         with localcontext() as context:
             context.traps[Inexact] = True
             scaled = Decimal(str(amount)) * UCR_PER_CREDIT
-    except ArithmeticError:
-        raise ValueError(f"{amount!r} is not an amount of credits; write a number such as 12.5") from None
     except Inexact:
         raise ValueError(f"{amount!r} is not an amount of credits with at most 6 decimal places") from None
+    except ArithmeticError:
+        raise ValueError(f"{amount!r} is not an amount of credits; write a number such as 12.5") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"{amount!r} is not an amount of credits with at most 6 decimal places")
     return int(scaled)

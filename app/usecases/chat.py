@@ -17,7 +17,7 @@ import trio
 
 from app.core import tokens
 from app.core.billing import Bill, Tally, cut_bill, finished_bill
-from app.core.chat import ChatRequest, prompt_text_bytes
+from app.core.chat import ChatRequest
 from app.core.deltas import Usage
 from app.core.errors import Problem, UpstreamError
 from app.core.identity import Principal
@@ -25,6 +25,7 @@ from app.core.ledger import Outcome
 from app.core.pricing import TokenPrice
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider, ChatReply
+from app.usecases.counting import count_output, count_prompt
 from app.usecases.journal import Journal
 from app.usecases.meter import Ask, Call, Meter
 from app.usecases.models import Models
@@ -65,7 +66,7 @@ async def run_chat(
     services: ChatServices, principal: Principal, request: ChatRequest, sink: ChatSink, origin: Origin
 ) -> None:
     """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey."""
-    prompt = await _count_prompt(request)
+    prompt = await count_prompt(request)
     plan = plan_chat(services.models, services.providers, principal, request, prompt)
     salt = services.secret + principal.tenant_id
     if plan.targets:
@@ -86,12 +87,6 @@ async def run_chat(
         call.on_cancel = chat.bill_now
         call.receipt.update(ignored=request.ignored, sdk_retries=origin.sdk_retries, prompt_estimate=prompt)
         await chat.run()
-
-
-async def _count_prompt(request: ChatRequest) -> int:
-    if prompt_text_bytes(request) <= tokens.LARGE_BYTES:
-        return tokens.count_messages(request.messages, request.tools)
-    return await trio.to_thread.run_sync(tokens.count_messages, request.messages, request.tools)
 
 
 class _CreditsUsedUp(Exception):
@@ -235,7 +230,7 @@ class ChatCall:
         usage = normaliser.usage
         if not normaliser.has_content and "length" not in normaliser.finishes.values():
             raise UpstreamError("upstream_error", EMPTY, retry="once", breaker="count", detail="empty answer")
-        counted = 0 if usage is not None else await _count_in_turn(self._tally.text())
+        counted = 0 if usage is not None else await count_output(self._tally.text())
         bill = finished_bill(usage, self._price, self._plan.prompt_tokens, counted)
         if self._router_picked and not self._request.stream and normaliser.upstream_model:
             self._served.model = normaliser.upstream_model
@@ -247,7 +242,7 @@ class ChatCall:
         if reply is None:
             raise RuntimeError("credits cannot be used up before an answer")
         usage = reply.normaliser.usage
-        counted = await _count_in_turn(self._tally.text())
+        counted = await count_output(self._tally.text())
         bill = self._cut("completed", usage, counted, reply)
         capped = Bill(bill.outcome, min(bill.cost_ucr, self._call.hold_ucr), bill.basis, bill.rule)
         await self._post(capped, usage, dict.fromkeys(range(self._request.n), "length"), counted)
@@ -293,9 +288,3 @@ class ChatCall:
             **{"call": self._call.id, "provider": target.provider, "model": target.upstream},
             **{"code": error.code, "status": error.status, "detail": error.detail},
         )
-
-
-async def _count_in_turn(text: str) -> int:
-    if len(text) <= tokens.LARGE_BYTES:
-        return tokens.count_text(text)
-    return await trio.to_thread.run_sync(tokens.count_text, text)

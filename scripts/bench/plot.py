@@ -9,7 +9,7 @@ from html import escape
 from operator import attrgetter
 from typing import Final
 
-from scripts.bench.figures import LOADS, Kind, Measure, System, number, spread
+from scripts.bench.figures import LOADS, Kind, Measure, System, spread
 
 COLOURS: Final[dict[System, str]] = {
     "upstream": "#8a8f98",
@@ -22,8 +22,8 @@ PANELS: Final[dict[Kind, tuple[str, str]]] = {
     "streams": ("time to first token, ms", "streams at 50 tokens/s"),
 }
 _PANEL: Final = 440
-_LEFT, _TOP, _WIDTH, _HEIGHT = 60, 50, 350, 250
-_LEGEND_Y: Final = 362
+_LEFT, _TOP, _WIDTH, _HEIGHT = 60, 64, 350, 250
+_LEGEND_Y: Final = 376
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _panel(kind: Kind, measures: Sequence[Measure], left: float) -> list[str]:
     for power in range(low, high + 1):
         y = scale.y(10.0**power)
         parts.append(f'<path d="M{left:.0f} {y:.1f}h{_WIDTH}" stroke="#ddd"/>')
-        parts.append(_text(left - 8, y + 4, number(10.0**power), "end"))
+        parts.append(_text(left - 8, y + 4, f"{10.0**power:,.{max(-power, 0)}f}", "end"))
     parts += [_text(scale.x(load), _TOP + _HEIGHT + 18, str(load), "middle") for load in scale.loads]
     for system, colour in COLOURS.items():
         mine = [one for one in measures if one.system == system]
@@ -95,10 +95,10 @@ def _line(measures: Sequence[Measure], field: str, scale: _Scale, colour: str, *
 def _legend(systems: Sequence[System]) -> list[str]:
     parts = []
     for at, system in enumerate(systems):
-        x = _LEFT + at * 90
+        x = _LEFT + at * 95
         stroke = f'stroke="{COLOURS[system]}" stroke-width="3"'
         parts += [f'<path d="M{x} {_LEGEND_Y}h18" {stroke}/>', _text(x + 24, _LEGEND_Y + 4, system)]
-    return [*parts, _text(_LEFT, 16, "solid: p50, dashed: p99")]
+    return [*parts, _text(_LEFT, 18, "solid: p50, dashed: p99")]
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", *, bold: bool = False) -> str:

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from app.core.tokens import count_messages
+from scripts.simulator.book import Record
 from tests.e2e.settlement import LedgerView, cost_ucr, open_ledger, question
 from tests.e2e.wire_clients import Answer, H1Client
 from tests.house import House, open_house
@@ -90,6 +91,11 @@ def code_of(answer: Answer) -> str | None:
     return code
 
 
+def tagged(house: House) -> list[Record]:
+    """What the providers were asked to answer."""
+    return [record for record in house.book.records() if record.tag]
+
+
 @pytest.mark.parametrize("good_for", [0, 1, 17])
 async def test_a_balance_for_k_calls_pays_for_exactly_k_of_a_thousand_at_once(good_for: int, tmp_path: Path) -> None:
     cost = cost_of_each(1000)
@@ -103,7 +109,7 @@ async def test_a_balance_for_k_calls_pays_for_exactly_k_of_a_thousand_at_once(go
             assert {answer.status for answer in rush.answers if not answer.saw_end} == {402}
             assert ledger.money(house.customer.tenant_id) == (cost - 1, 0)
             assert [row.charge for row in ledger.rows()] == [cost] * good_for
-            assert len([record for record in house.book.records() if record.tag]) == good_for
+            assert len(tagged(house)) == good_for
             assert ledger.broken() == []
             assert rush.samples > 50
             print(f"\nk={good_for}: {rush.held_refusals} refused for held credits, {rush.samples} samples of the books")
@@ -142,11 +148,27 @@ async def test_a_key_of_ten_requests_a_minute_lets_exactly_ten_of_two_hundred_pa
 async def test_a_plan_of_eight_calls_in_flight_lets_exactly_eight_run(tmp_path: Path) -> None:
     async with open_house(tmp_path, customer={"plan": "free"}) as house:
         with open_ledger(house.settings.sqlite_path) as ledger:
-            clients = [await H1Client.connect(house.url) for _ in range(40)]
-            for number, client in enumerate(clients):
-                await client.ask(
-                    house.customer.key, question(f"h{number:04}", "[mock=hang_headers]", MODEL, stream=False)
-                )
-            with trio.fail_after(5):
-                while len(house.book.records()) - 1 < 8 or sum(map(bool, refusals := [])) < 0:
+            refused: list[Answer] = []
+
+            async def run(number: int) -> None:
+                client = await H1Client.connect(house.url)
+                try:
+                    body = question(f"h{number:04}", "[mock=hang_headers]", MODEL, stream=False)
+                    await client.ask(house.customer.key, body)
+                    refused.append(await client.read_to_end())
+                finally:
+                    client.close()
+
+            with trio.fail_after(10):
+                async with trio.open_nursery() as clients:
+                    for number in range(40):
+                        clients.start_soon(run, number)
+                    while len(refused) < 32 or len(tagged(house)) < 8:
+                        await trio.sleep(0.01)
+                    assert len(ledger.rows("state = 'held'")) == 8
+                    clients.cancel_scope.cancel()
+                while ledger.rows("state = 'held'"):
                     await trio.sleep(0.01)
+            assert {(answer.status, code_of(answer)) for answer in refused} == {(429, "too_many_concurrent_requests")}
+            assert (len(refused), len(tagged(house)), len(ledger.rows())) == (32, 8, 8)
+            assert ledger.broken() == []

@@ -277,7 +277,7 @@ grant,Acme,,,,,,,,,,,,,pilot,250.5
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('plan = "starter"', 'plan = "gold"', "seed.toml: Acme: plan: is 'gold'; write one of enterprise, free"),
+        ('plan = "starter"', 'plan = "gold"', "seed.toml: Acme: plan: is 'gold'; write one of free, starter"),
         ('role = "agent"', 'role = "boss"', "seed.toml: Acme.members[1]: role: is 'boss'; write one of owner"),
         ('role = "agent"', 'role = "owner"', "seed.toml: Acme.members[1]: role: is owner as in Acme.members[0]"),
         ("Jo@Acme.example", "jo at acme", "seed.toml: Acme.members[0]: email: is 'jo at acme'"),
