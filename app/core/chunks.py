@@ -137,9 +137,11 @@ def read_usage(raw: Any) -> Usage | None:
 
 
 def read_cost(raw: Any) -> float | None:
-    """What OpenRouter says the call cost it, in USD: for margin checks, never for a bill (wire/openrouter.md 3)."""
+    """What OpenRouter says the call cost it, in USD; it prices a pick outside the catalog (catalog.md section 4)."""
     cost = raw.get("cost") if isinstance(raw, dict) else None
-    return float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < _PLAUSIBLE:
+        return float(cost)
+    return None
 
 
 def _count(source: dict[str, Any], key: str) -> int | None:

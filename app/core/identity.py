@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import hmac
+import os
 import re
 import secrets
 import time
@@ -14,7 +15,7 @@ from typing import Final
 KEY_LENGTH: Final = 40
 KEY_PATTERN: Final = re.compile(rf"cm_[A-Za-z0-9]{{{KEY_LENGTH}}}")
 HINT_LENGTH: Final = 8
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ID_LENGTH: Final = 26
 _KEY_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 Clock = Callable[[], int]
@@ -37,13 +38,13 @@ def is_key(text: str) -> bool:
 
 def key_digest(secret: bytes, key: str) -> str:
     """HMAC-SHA-256 of the key under the server's secret, hex. A digest is never accepted as a credential."""
-    return hmac.digest(secret, key.encode(), hashlib.sha256).hex()
+    return hmac.digest(secret, key.encode(), "sha256").hex()
 
 
 def new_id(prefix: str, at_us: int) -> str:
     """`prefix` and 26 characters: 48 bits of milliseconds, 80 bits of randomness, sorting by time."""
-    number = ((at_us // 1000) & (2**48 - 1)) << 80 | secrets.randbits(80)
-    return prefix + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    bits = (at_us // 1000).to_bytes(6, "big") + os.urandom(10)
+    return prefix + base64.b32hexencode(bits)[:ID_LENGTH].decode()
 
 
 @dataclass(frozen=True, slots=True)

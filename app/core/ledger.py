@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,6 +17,7 @@ Basis = Literal["provider_usage", "usage_snapshot", "tokenizer_estimate", "none"
 Outcome = Literal["completed", "cancelled", "failed", "interrupted"]
 
 HELD_RETRY_S: Final = 1
+DAY_US: Final = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,12 @@ class Settlement:
 
 def month_of(at_us: int) -> str:
     """The calendar month in UTC, as `2026-11`: the key of caps and budgets."""
-    return datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).strftime("%Y-%m")
+    return _month_of_day(at_us // DAY_US)
+
+
+@functools.lru_cache(maxsize=4)
+def _month_of_day(day: int) -> str:
+    return datetime.datetime.fromtimestamp(day * DAY_US / 1e6, datetime.UTC).strftime("%Y-%m")
 
 
 def seconds_to_next_month(at_us: int) -> float:

@@ -46,6 +46,9 @@ class Patience:
         self._scope.deadline = at
 
     def rest(self) -> None:
+        """The provider has answered. A deadline that has passed keeps its name."""
+        if self._scope.cancel_called:
+            return
         self.phase = "total"
         self._scope.deadline = self._total_at
 

@@ -6,7 +6,6 @@ lets no word, name or host of an upstream reach a client (compat.md H6).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
@@ -191,7 +190,7 @@ def bearer(api_key: str) -> dict[str, str]:
 def tenant_hash(salt: str, purpose: str, value: str) -> str:
     """A name the upstream may see in place of the client's own; no two tenants share one."""
     text = f"{purpose}\0{value}".encode("utf-8", "replace")
-    return hmac.new(salt.encode(), text, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(salt.encode(), text, "sha256").hex()[:32]
 
 
 @dataclass(frozen=True, slots=True)

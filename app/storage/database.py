@@ -25,6 +25,8 @@ QUEUE_SIZE: Final = 1024
 BATCH_SIZE: Final = 256
 RETRY_S: Final = 2.0
 WATCH_S: Final = 0.25
+#: When writes come in company the next batch waits this long for more: a commit costs more than it writes.
+LINGER_S: Final = 0.002
 log = structlog.get_logger(__name__)
 
 
@@ -148,8 +150,13 @@ async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket]
     with trio.CancelScope(shield=True), receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.run_watch)
+            crowded = False
             async for first in receive:
-                await _commit(engine, _batch(first, receive))
+                if crowded:
+                    await trio.sleep(LINGER_S)
+                batch = _batch(first, receive)
+                crowded = len(batch) > 1
+                await _commit(engine, batch)
             nursery.cancel_scope.cancel()
 
 

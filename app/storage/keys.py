@@ -90,12 +90,12 @@ def update_key(db: Transaction, tenant_id: str, key_id: str, settings: KeySettin
     columns = "permissions, scopes, allowed_models, allowed_domains, rpm, budget, expires_at"
     if db.one(f"SELECT {columns} FROM api_keys WHERE tenant_id = ? AND id = ?", tenant_id, key_id) == values:
         return False
-    db.run(
+    changed = db.run(
         "UPDATE api_keys SET permissions = ?, scopes = ?, allowed_models = ?, allowed_domains = ?, rpm = ?, "
         "budget = ?, expires_at = ?, version = version + 1 WHERE tenant_id = ? AND id = ?",
         *(*values, tenant_id, key_id),
     )
-    return True
+    return changed == 1
 
 
 def revoke_key(db: Transaction, tenant_id: str, key_id: str) -> bool:

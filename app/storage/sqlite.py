@@ -85,9 +85,9 @@ class SqliteEngine:
             return
         try:
             await self._begin()
-            for ticket in tickets:
-                if not ticket.answered:
-                    self._run(ticket)
+            while not self._run_all(tickets):
+                self._writer.rollback()
+                await self._begin()
             await trio.to_thread.run_sync(self._writer.commit)
         except sqlite3.Error as error:
             self._roll_back()
@@ -124,16 +124,24 @@ class SqliteEngine:
                 await trio.sleep(step)
         raise StorageError("another process kept the write lock")
 
-    def _run(self, ticket: Ticket) -> None:
-        self._writer.execute("SAVEPOINT job")
-        try:
-            ticket.result = ticket.job(self._transaction)
-        except sqlite3.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - handed to the caller that owns the job
-            ticket.error = error
-            self._writer.execute("ROLLBACK TO job")
-        self._writer.execute("RELEASE job")
+    def _run_all(self, tickets: list[Ticket]) -> bool:
+        """Run each job; False when one failed after it had changed something, so that the others must run again.
+
+        A refusal reads and raises, which leaves nothing to undo; a savepoint for each job would be for bugs only.
+        """
+        for ticket in tickets:
+            if ticket.error is not None or ticket.answered:
+                continue
+            before = self._writer.total_changes
+            try:
+                ticket.result = ticket.job(self._transaction)
+            except sqlite3.OperationalError:
+                raise
+            except Exception as error:  # noqa: BLE001 - handed to the caller that owns the job
+                ticket.error = error
+                if self._writer.total_changes != before:
+                    return False
+        return True
 
     def _roll_back(self) -> None:
         if self._writer.in_transaction:

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 SETTLE_S: Final = 5.0
 SETTLE_RETRY_S: Final = 0.25
+FAILED: Final = Bill("failed", 0, "none", "B6")
 #: Part of the hold that may be used before it is grown.
 GROW_AT: Final = 0.75
 
@@ -71,7 +72,7 @@ class Call:
 
         A hold of `ceiling_ucr`, the most this call can cost, need not grow.
         """
-        if cost_ucr < self.hold_ucr * GROW_AT or (ceiling_ucr is not None and self.hold_ucr >= ceiling_ucr):
+        if cost_ucr <= self.hold_ucr * GROW_AT or (ceiling_ucr is not None and self.hold_ucr >= ceiling_ucr):
             return True
         if self.growing:
             wanted = max(self.hold_ucr, cost_ucr) + step_ucr
@@ -120,13 +121,13 @@ class Meter:
         try:
             yield call
         except trio.Cancelled:
-            await self._leave(call, call.on_cancel())
+            await self._leave(call, cancelled=True)
             raise
         except BaseException as error:
-            group = isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
-            await self._leave(call, call.on_cancel() if group else Bill("failed", 0, "none", "B6"))
+            only_cancelled = isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
+            await self._leave(call, cancelled=only_cancelled)
             raise
-        await self._leave(call, Bill("failed", 0, "none", "B6"))
+        await self._leave(call, cancelled=False)
 
     async def end(self, tenant_id: str, call_id: str, closing: Closing) -> Ending:
         """Write a call's ending, trying again for a few seconds while the database is away. Not cancellable."""
@@ -175,14 +176,24 @@ class Meter:
         rate = await self.db.write(lambda db: ledger.admit(db, tenant, principal, ask.limits, opening))
         return Call(opening.id, tenant, ask.hold_ucr, rate, self)
 
-    async def _leave(self, call: Call, bill: Bill) -> None:
+    async def _leave(self, call: Call, *, cancelled: bool) -> None:
         if call.ending is not None:
             return
+        bill = _cancel_bill(call) if cancelled else FAILED
         state: State = "posted" if bill.cost_ucr or bill.basis != "none" else "voided"
         try:
             await call._end(state, bill)
         except Problem as problem:
             log.error("meter.left_open", call=call.id, error=str(problem))
+
+
+def _cancel_bill(call: Call) -> Bill:
+    """What a client that leaves now owes; nothing when that cannot be said, which is our bug."""
+    try:
+        return call.on_cancel()
+    except Exception:
+        log.exception("meter.bill_failed", call=call.id)
+        return FAILED
 
 
 def _sweep(db: Transaction, at_us: int) -> int:

@@ -41,7 +41,7 @@ FAULTS: Final = (
 #: What ends only when the client leaves.
 HANGS: Final = ("hang_headers", "hang_headers_after_accept", "hang_mid", "hang_before_done", "5xx_hang_body")
 #: Answers of a believable pace: tokens a second.
-PACES: Final = (25, 50, 100)
+PACES: Final = (25, 40, 80)
 #: No call of the crowd takes longer, unless the gateway leaves its client waiting.
 PATIENCE_S: Final = 20
 
@@ -82,7 +82,7 @@ class Told:
 
 
 def specs(count: int, seed: int) -> Iterator[Spec]:
-    """`count` calls: an eighth are faults, an eighth hang, an eighth are odd; about four in ten are broken off."""
+    """`count` calls: an eighth faults, an eighth that hang, a quarter odd; about four in ten are broken off."""
     dice = random.Random(seed)
     for number in range(count):
         eighth = number % 8
@@ -101,13 +101,13 @@ def specs(count: int, seed: int) -> Iterator[Spec]:
 
 def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: str, dice: random.Random) -> Spec:
     cuts: tuple[Cut, ...] = ("in request", "at once", "later", "later", "at byte", "at byte", "at byte", "at end")
-    leaves = kind == "hang" or dice.random() < 0.35
+    leaves = kind == "hang" or dice.random() < 0.42
     cut = (dice.choice(("at once", "later", "later")) if kind == "hang" else dice.choice(cuts)) if leaves else None
     pace = dice.choice(PACES) if kind == "plain" and dice.random() < 0.8 else 0
-    tokens = dice.randint(10, 40) if pace else dice.randint(1, 120)
+    tokens = dice.randint(20, 60) if pace else dice.randint(1, 120)
     if trigger == "split_utf8":
         tokens = 2  # every byte is a write of its own
-    extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if kind == "plain" else ""
+    extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if pace else "[first=500]"
     return Spec(
         tag=f"c{number:05}",
         model=dice.choice(MODELS),
@@ -118,7 +118,7 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
         pace=pace,
         extra_cues=extra,
         cut=cut,
-        cut_at=dice.uniform(0, 0.4) if cut == "later" else dice.uniform(1, 5000),
+        cut_at=dice.uniform(0, 0.8) if cut == "later" else dice.uniform(1, 8000),
         resets=dice.random() < 0.3,
     )
 

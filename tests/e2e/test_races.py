@@ -20,7 +20,7 @@ from tests.house import House, open_house
 MODEL: Final = "kimi-k2.6"
 TOKENS: Final = 20
 #: Long enough that the calls which pass hold their credits while the others ask.
-CUES: Final = f"[tokens={TOKENS}] [first=60]"
+CUES: Final = f"[tokens={TOKENS}] [first=400]"
 RETRY_S: Final = 0.15
 
 

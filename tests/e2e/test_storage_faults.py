@@ -1,0 +1,161 @@
+"""A locked or full database: refused with 503 and a wait, nothing is served free, and all is well again afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+
+from app import main
+from app.storage.sqlite import SqliteEngine
+from app.usecases import meter
+from tests.e2e.calling import Caller, open_caller, question
+
+#: Deadlines of a gateway that does not wait long for its database, and frees what it lost soon.
+HURRIED: dict[str, Any] = {"database_deadline_s": 0.2, "hold_s": 1.0, "sweep_s": 0.05}
+
+
+@contextmanager
+def locked(caller: Caller) -> Iterator[None]:
+    """Another process that keeps the write lock for the length of the block."""
+    with closing(sqlite3.connect(caller.house.settings.sqlite_path, timeout=5, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Caller, sqlite3.Connection]]:
+    """A gateway, and the writing connection inside it.
+
+    A page limit on that connection makes SQLite say what it says on a full disk, without filling one.
+    """
+    engines: list[SqliteEngine] = []
+
+    class Engine(SqliteEngine):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            engines.append(self)
+
+    monkeypatch.setattr(main, "SqliteEngine", Engine)
+    async with open_caller(tmp_path, **HURRIED) as caller:
+        yield caller, engines[-1]._writer
+
+
+def check_unavailable(reply: httpx2.Response) -> None:
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["type"]) == (503, "storage_unavailable", "server_error")
+    assert "try again" in error["message"].lower()
+    assert "sqlite" not in reply.text.lower()
+    assert "choices" not in reply.text
+
+
+async def test_behind_a_lock_a_call_is_refused_and_nothing_is_served_free(tmp_path: Path) -> None:
+    async with open_caller(tmp_path, **HURRIED) as caller:
+        assert (await caller.chat("[tokens=1]")).status_code == 200
+        with locked(caller):
+            for stream in (False, True):
+                reply = await caller.chat("[tag=locked]", stream=stream)
+                check_unavailable(reply)
+                assert int(reply.headers["retry-after"]) >= 1
+            assert (await caller.http.get("/v1/models")).status_code == 200
+        assert caller.upstream("locked") == []
+        with trio.fail_after(3):
+            while (await caller.chat("[tokens=1]")).status_code != 200:
+                await trio.sleep(0.02)
+        assert caller.upstream("locked") == []
+        assert (await caller.settled()).calls == 2, "no call that was refused was admitted behind its client's back"
+
+
+async def test_a_lock_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
+    async with open_caller(tmp_path) as caller, trio.open_nursery() as nursery:
+        replies: list[httpx2.Response] = []
+
+        async def ask() -> None:
+            replies.append(await caller.chat("[tokens=1]"))
+
+        with locked(caller):
+            nursery.start_soon(ask)
+            await trio.sleep(0.2)
+            assert replies == []
+        with trio.fail_after(2):
+            while not replies:
+                await trio.sleep(0.01)
+        assert replies[0].status_code == 200
+
+
+async def test_an_answer_is_shown_as_finished_only_when_it_is_settled(tmp_path: Path) -> None:
+    async with (
+        open_caller(tmp_path, **HURRIED) as caller,
+        caller.stream(question("[first=100] [tokens=3]")) as stream,
+    ):
+        with locked(caller):
+            texts = [await anext(stream) for _ in range(4)]
+            assert "".join(event.delta.get("content") or "" for event in texts) == "The market opens"
+            with trio.move_on_after(0.5):
+                raise AssertionError(f"the stream went on: {await anext(stream)}")
+        *_, last = await stream.events()
+        assert last.payload == "[DONE]"
+        assert (await caller.settled()).charged > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(meter, "SETTLE_S", 0.3)
+    async with open_caller(tmp_path, **HURRIED) as caller, trio.open_nursery() as nursery:
+        replies: list[httpx2.Response] = []
+
+        async def ask() -> None:
+            replies.append(await caller.chat("[tag=unsettled] [first=100] [tokens=3]", stream=stream))
+
+        nursery.start_soon(ask)
+        with trio.fail_after(2):
+            while not caller.upstream("unsettled"):
+                await trio.sleep(0.01)
+        with locked(caller), trio.fail_after(3):
+            while not replies:
+                await trio.sleep(0.02)
+        if stream:
+            assert replies[0].status_code == 200
+            assert '"code":"storage_unavailable"' in replies[0].text
+            assert "[DONE]" not in replies[0].text
+            assert '"finish_reason":"stop"' not in replies[0].text
+        else:
+            check_unavailable(replies[0])
+        with trio.fail_after(3):
+            while caller.books().held:
+                await trio.sleep(0.02)
+        (ending,) = caller.rows("SELECT state, charge FROM calls")
+        assert ending in (("expired", 0), ("voided", 0))
+        assert (await caller.chat("[tokens=1]")).status_code == 200
+
+
+async def test_on_a_full_disk_calls_are_refused_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "SETTLE_S", 0.3)
+    async with full_disk(tmp_path, monkeypatch) as (caller, writer):
+        (pages,) = writer.execute("PRAGMA page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages}")
+        replies = [await caller.chat("[tag=full] [tokens=1]")]
+        while replies[-1].status_code == 200 and len(replies) < 500:
+            replies.append(await caller.chat("[tag=full] [tokens=1]"))
+        check_unavailable(replies[-1])
+        served = len(replies) - 1
+        asked = len(caller.upstream("full"))
+        assert asked - served in (0, 1), "one answer at most was generated and could not be settled"
+        assert caller.rows("SELECT COUNT(*) FROM calls WHERE charge > 0") == [(served,)]
+        assert (await caller.http.get("/v1/credits")).status_code == 200
+        writer.execute("PRAGMA max_page_count = 1000000")
+        with trio.fail_after(3):
+            while caller.books().held:
+                await trio.sleep(0.02)
+        assert (await caller.chat("[tokens=1]")).status_code == 200

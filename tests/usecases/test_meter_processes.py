@@ -1,0 +1,51 @@
+"""Several processes spend from one database file at once: limits are exact and the books balance."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import trio
+
+from tests.books import open_books, open_holds
+from tests.storage.making import make_principal
+from tests.usecases.rival import HOLD, PARALLEL
+
+ROOT = Path(__file__).resolve().parents[2]
+PROCESSES = 2
+#: Credits for this many calls, which is fewer than the rivals want to post.
+COVERED = 120
+
+
+async def run_rival(path: Path, seed: int, fates: list[Counter[str]]) -> None:
+    command = [sys.executable, "-m", "tests.usecases.rival", str(path), str(seed)]
+    done = await trio.run_process(command, cwd=ROOT, capture_stdout=True)
+    fates.append(Counter(json.loads(done.stdout)))
+
+
+async def test_two_processes_never_spend_a_credit_twice_nor_lose_one(tmp_path: Path) -> None:
+    async with open_books(tmp_path) as db:
+        rich = await db.write(lambda t: make_principal(t, "Acme", credit=COVERED * HOLD))
+        await db.write(lambda t: make_principal(t, "Bolt", credit=0))
+        each: list[Counter[str]] = []
+        began = time.monotonic()
+        async with trio.open_nursery() as nursery:
+            for seed in range(PROCESSES):
+                nursery.start_soon(run_rival, tmp_path / "gateway.db", seed, each)
+        minutes = (time.monotonic() - began) / 60
+        fates = sum(each, Counter())
+        print(dict(fates))
+
+        assert fates["storage_unavailable"] == 0
+        rows = dict(await db.read(lambda t: t.all("SELECT state, COUNT(*) FROM calls GROUP BY state")))
+        assert rows["posted"] == fates["posted"] + fates["rated"]
+        assert rows["voided"] == fates["voided"] + fates["forgotten"]
+        assert await db.read(open_holds) == rows.get("held", 0) == fates["abandoned"]
+        assert 3 <= fates["rated"] <= 3 + 3 * minutes
+        balance = await db.read(lambda t: t.one("SELECT balance FROM tenants WHERE id = ?", rich.tenant_id))
+        assert balance == ((COVERED - fates["posted"]) * HOLD,)
+        assert fates["posted"] == COVERED or fates["abandoned"]
+        assert fates["insufficient_credits"] + fates["credits_held"] > PARALLEL
