@@ -79,12 +79,21 @@ def pointed_at(simulator_url: str, settings: Settings) -> Settings:
     )
 
 
-@asynccontextmanager
-async def open_house(folder: Path, *, customer: dict[str, Any] | None = None, **overrides: Any) -> AsyncIterator[House]:
-    """Start everything in `folder`; at the end drain the gateway and stop the simulator.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Everything but the gateway: a simulator, and a database with the catalog, a tenant and a key."""
 
-    `customer` goes to `add_customer`, the rest to `Settings`.
-    """
+    settings: Settings
+    customer: Customer
+    simulator_url: str
+    book: Book
+
+
+@asynccontextmanager
+async def open_ground(
+    folder: Path, *, customer: dict[str, Any] | None = None, **overrides: Any
+) -> AsyncIterator[Ground]:
+    """What a gateway needs, in `folder`. `customer` goes to `add_customer`, the rest to `Settings`."""
     book = Book()
     async with trio.open_nursery() as nursery:
         url = await nursery.start(partial(simulator.serve, settings=SimulatorSettings(), book=book))
@@ -95,15 +104,22 @@ async def open_house(folder: Path, *, customer: dict[str, Any] | None = None, **
         async with open_storage(settings) as db:
             await db.write(lambda t: models.seed(t, Catalog.load()))
             made = await db.write(lambda t: add_customer(t, **(customer or {})))
-        shutdown, hurry = trio.Event(), trio.Event()
-        ended = trio.Event()
+        yield Ground(settings, made, url, book)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_house(folder: Path, *, customer: dict[str, Any] | None = None, **overrides: Any) -> AsyncIterator[House]:
+    """Start everything in `folder`; at the end drain the gateway and stop the simulator. Arguments as `open_ground`."""
+    shutdown, hurry = trio.Event(), trio.Event()
+    ended = trio.Event()
+    async with open_ground(folder, customer=customer, **overrides) as ground, trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await run_gateway(settings, shutdown=shutdown, hurry=hurry, task_status=task_status)
+            await run_gateway(ground.settings, shutdown=shutdown, hurry=hurry, task_status=task_status)
             ended.set()
 
         urls = await nursery.start(run)
-        yield House(urls[0], settings, made, url, book, shutdown)
+        yield House(urls[0], ground.settings, ground.customer, ground.simulator_url, ground.book, shutdown)
         shutdown.set()
         await ended.wait()
-        nursery.cancel_scope.cancel()

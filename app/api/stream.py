@@ -165,6 +165,7 @@ class StreamSink:
         self._sending_since = trio.current_time()
         self._set_clock(self._sending_since + self._rules.stuck_s)
         await self._exchange.send(data, more=False)
+        self._sending_since = NEVER
 
 
 class JsonSink:

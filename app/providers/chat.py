@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -21,16 +20,40 @@ JSON_ANSWER_CAP: Final = 32 * 1024 * 1024
 
 
 class ChatReply:
-    """A chat answer under way. `read` it until None; `normaliser` knows usage, finish reasons and the picked model."""
+    """One question and its answer. Enter to ask, `read` until None; `normaliser` knows usage, finishes and the pick.
 
-    def __init__(self, reply: Reply, dialect: Dialect, ask: ChatAsk, choices: int) -> None:
+    Entering raises UpstreamError for every refusal; leaving gives the connection back or closes it, as does a cancel.
+    """
+
+    def __init__(self, request: Request, dialect: Dialect, ask: ChatAsk, choices: int) -> None:
         self.normaliser = Normaliser(choices)
-        self._reply = reply
+        self._request = request
+        self._reply: Reply
         self._dialect = dialect
         self._ask = ask
         self._decoder = sse.Decoder()
-        self._streams = "json" not in reply.headers.get("content-type", "")
+        self._streams = True
         self._ended = False
+
+    async def __aenter__(self) -> Self:
+        reply = await self._request.__aenter__()
+        try:
+            if not 200 <= reply.status < 300:
+                body = await reply.read()
+                raise self._dialect.refusal(reply.status, reply.headers, body, self._ask.upstream_model, self._ask)
+        except BaseException as error:
+            await self._request.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._reply = reply
+        self._streams = "json" not in reply.headers.get("content-type", "")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._ended:
+            await self._reply.drain()
+        await self._request.__aexit__(kind, error, trace)
 
     @property
     def cancel_semantics(self) -> CancelSemantics:
@@ -66,11 +89,6 @@ class ChatReply:
             raise _malformed(error) from None
         return deltas
 
-    async def drain(self) -> None:
-        """After a proper end: read what is left, so that the connection can be used again."""
-        if self._ended:
-            await self._reply.drain()
-
     async def _receive(self) -> bytes:
         """The next bytes, b"" at the end; an answer cut after finish and usage lacks nothing (pains.md B10)."""
         try:
@@ -105,18 +123,10 @@ class ChatProvider:
         self.upstream = upstream
         self.first_byte_s = first_byte_s
 
-    @asynccontextmanager
-    async def chat(self, outgoing: Outgoing, ask: ChatAsk, choices: int) -> AsyncIterator[ChatReply]:
-        """Ask and hand over the accepted answer. Raises UpstreamError for every refusal; cancel closes the socket."""
-        async with self.upstream.request(
-            b"POST", outgoing.path, outgoing.headers, outgoing.body, self.first_byte_s
-        ) as reply:
-            if not 200 <= reply.status < 300:
-                body = await reply.read()
-                raise self.dialect.refusal(reply.status, reply.headers, body, ask.upstream_model, ask)
-            answer = ChatReply(reply, self.dialect, ask, choices)
-            yield answer
-            await answer.drain()
+    def chat(self, outgoing: Outgoing, ask: ChatAsk, choices: int) -> ChatReply:
+        """The question, ready to be asked."""
+        request = self.upstream.request(b"POST", outgoing.path, outgoing.headers, outgoing.body, self.first_byte_s)
+        return ChatReply(request, self.dialect, ask, choices)
 
     async def list_models(self) -> list[Any]:
         """The upstream's own model list (`data` of its reply). Raises UpstreamError."""

@@ -59,9 +59,10 @@ class Upstream:
         return Request(self, method, self._path + path, [self._host_header, *headers], body, first_byte_s)
 
     async def aclose(self) -> None:
-        """Close the idle connections; those in use are closed by their users."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        """Close the idle connections, all of them even when cancelled; those in use are closed by their users."""
+        with trio.CancelScope(shield=True):
+            while self._idle:
+                await self._idle.pop().aclose()
 
     async def acquire(self) -> None:
         """Wait for a place among the calls in flight. The caller's deadline runs."""

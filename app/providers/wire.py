@@ -6,6 +6,7 @@ No lock, task, timer or generator per request: an answer is read by whoever aske
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import suppress
 from typing import Final
@@ -25,10 +26,12 @@ class WireBroken(Exception):
 class Connection:
     """Use it for one exchange at a time: `ask`, `receive` until b"", then `reuse` it or close it."""
 
-    __slots__ = ("_h11", "_stream", "idle_since")
+    __slots__ = ("_clear_text", "_h11", "_stream", "idle_since")
 
     def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
+        #: Without TLS the socket is used as it is: a write that fits is one system call and no task switch.
+        self._clear_text = None if isinstance(stream, trio.SSLStream) else stream.socket.fileno()
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_CAP)
         self.idle_since = 0.0
 
@@ -38,7 +41,7 @@ class Connection:
         data = self._h11.send(h11.Data(data=body)) if body else b""
         self._h11.send(h11.EndOfMessage())
         with suppress(trio.BrokenResourceError):  # It may have answered before it stopped reading.
-            await self._stream.send_all((head or b"") + (data or b""))
+            await self._write((head or b"") + (data or b""))
         while True:
             event = await self._next_event()
             if isinstance(event, h11.Response):
@@ -50,7 +53,12 @@ class Connection:
         """All of the body that is here by now, waiting only when nothing is; b"" at its end. Raises WireBroken."""
         pieces: list[bytes] = []
         while self._h11.their_state is h11.SEND_BODY:
-            event = self._event_at_hand() if pieces else await self._next_event()
+            try:
+                event = self._event_at_hand() if pieces else await self._next_event()
+            except WireBroken:
+                if pieces:
+                    break
+                raise
             if not isinstance(event, h11.Data):
                 break
             pieces.append(bytes(event.data))
@@ -94,9 +102,28 @@ class Connection:
                 event = self._h11.next_event()
                 if event is not h11.NEED_DATA:
                     return event
-                self._h11.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
-            except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+                self._h11.receive_data(await self._read())
+            except (trio.BrokenResourceError, OSError, h11.RemoteProtocolError) as error:
                 raise WireBroken(str(error) or repr(error.__cause__)) from None
+
+    async def _write(self, data: bytes) -> None:
+        if self._clear_text is not None:
+            try:
+                data = data[os.write(self._clear_text, data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return
+        if data:
+            await self._stream.send_all(data)
+
+    async def _read(self) -> bytes:
+        if self._clear_text is None:
+            return bytes(await self._stream.receive_some(READ_BYTES))
+        while True:
+            await trio.lowlevel.wait_readable(self._clear_text)
+            with suppress(BlockingIOError):
+                return os.read(self._clear_text, READ_BYTES)
 
 
 async def open_connection(host: str, port: int, tls: ssl.SSLContext | None) -> Connection:

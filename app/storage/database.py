@@ -25,8 +25,6 @@ QUEUE_SIZE: Final = 1024
 BATCH_SIZE: Final = 256
 RETRY_S: Final = 2.0
 WATCH_S: Final = 0.25
-#: When writes come in company the next batch waits this long for more: a commit costs more than it writes.
-LINGER_S: Final = 0.002
 log = structlog.get_logger(__name__)
 
 
@@ -49,6 +47,7 @@ class Ticket:
     job: Job[Any]
     task: trio.lowlevel.Task
     late_at: float
+    durable: bool
     result: Any = None
     error: Exception | None = None
     #: The caller knows how it ended, or has been told that it took too long.
@@ -93,13 +92,14 @@ class Database:
         self._deadline_s = deadline_s
         self._waiting: deque[Ticket] = deque()
 
-    async def write(self, job: Job[T]) -> T:
+    async def write(self, job: Job[T], *, durable: bool = True) -> T:
         """Run `job` in a committed transaction and return its result; its own exceptions come back and undo it.
 
+        Without `durable` a power cut may undo it, a crash of this process may not; a later durable write secures it.
         Not cancellable, so that a caller always knows whether it happened; bounded by the write deadline instead.
         Raises Problem `storage_unavailable` when the database does not answer in time, refuses, or has too much to do.
         """
-        ticket = Ticket(job, trio.lowlevel.current_task(), trio.current_time() + self._deadline_s)
+        ticket = Ticket(job, trio.lowlevel.current_task(), trio.current_time() + self._deadline_s, durable)
         try:
             self._queue.send_nowait(ticket)
         except trio.WouldBlock:
@@ -150,13 +150,8 @@ async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket]
     with trio.CancelScope(shield=True), receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.run_watch)
-            crowded = False
             async for first in receive:
-                if crowded:
-                    await trio.sleep(LINGER_S)
-                batch = _batch(first, receive)
-                crowded = len(batch) > 1
-                await _commit(engine, batch)
+                await _commit(engine, _batch(first, receive))
             nursery.cancel_scope.cancel()
 
 

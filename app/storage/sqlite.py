@@ -1,7 +1,8 @@
-"""SQLite as an engine: statements run on the loop (microseconds, no lock to fight for), the commit waits in a thread.
+"""SQLite as an engine: statements run on the loop (microseconds), the disk is waited for in a thread.
 
 Python's sqlite3 lets go of the interpreter lock at every statement; a worker thread would have to win it back from a
-busy loop each time. So the batch's statements run here and only COMMIT, which waits for the disk, runs in a thread.
+busy loop each time. So the batch's statements run here, and only a COMMIT that waits for the disk runs in a thread.
+A batch without durable jobs does not wait for it: what it wrote is in the system's hands, before whatever comes later.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 import sqlite_utils
 import trio
 
+from app.core.errors import Problem
 from app.storage.database import Job, Row, StorageError, Ticket
 
 T = TypeVar("T")
@@ -25,8 +27,10 @@ PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA wal_autocheckpoint = 0",
 )
+#: Durable commits between two checkpoints, which move the log into the file: a commit on the loop must never do it.
+CHECKPOINT_EVERY: Final = 256
 Synchronous = Literal["FULL", "NORMAL"]
 
 
@@ -78,17 +82,25 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise StorageError(f"{path}: {error}") from error
         self._transaction = SqliteTransaction(self._writer)
+        self._synchronous = synchronous
+        self._in_force = synchronous
+        self._durable_commits = 0
         self._free = trio.CapacityLimiter(READERS)
 
     async def commit(self, tickets: list[Ticket]) -> None:
         if not tickets:
             return
         try:
+            durable = any(ticket.durable for ticket in tickets)
+            self._set_synchronous(self._synchronous if durable else "NORMAL")
             await self._begin()
             while not self._run_all(tickets):
                 self._writer.rollback()
                 await self._begin()
-            await trio.to_thread.run_sync(self._writer.commit)
+            if durable:
+                await trio.to_thread.run_sync(self._commit_durably)
+            else:
+                self._writer.commit()
         except sqlite3.Error as error:
             self._roll_back()
             raise StorageError(str(error)) from error
@@ -110,6 +122,17 @@ class SqliteEngine:
         for connection in (*self._readers, self._writer):
             connection.close()
 
+    def _set_synchronous(self, wanted: Synchronous) -> None:
+        if wanted != self._in_force:
+            self._writer.execute(f"PRAGMA synchronous = {wanted}")
+            self._in_force = wanted
+
+    def _commit_durably(self) -> None:
+        self._writer.commit()
+        self._durable_commits += 1
+        if self._durable_commits % CHECKPOINT_EVERY == 0:
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     async def _begin(self) -> None:
         """Take the write lock. Another process may hold it: wait in small steps, never inside SQLite."""
         with trio.move_on_after(BUSY_S):
@@ -128,6 +151,7 @@ class SqliteEngine:
         """Run each job; False when one failed after it had changed something, so that the others must run again.
 
         A refusal reads and raises, which leaves nothing to undo; a savepoint for each job would be for bugs only.
+        Any other error is undone in any case: SQLite does not count a changed schema among its changes.
         """
         for ticket in tickets:
             if ticket.error is not None or ticket.answered:
@@ -139,7 +163,7 @@ class SqliteEngine:
                 raise
             except Exception as error:  # noqa: BLE001 - handed to the caller that owns the job
                 ticket.error = error
-                if self._writer.total_changes != before:
+                if not isinstance(error, Problem) or self._writer.total_changes != before:
                     return False
         return True
 

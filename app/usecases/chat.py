@@ -19,7 +19,8 @@ from app.core import tokens
 from app.core.billing import Bill, Tally, cut_bill, finished_bill
 from app.core.chat import ChatRequest
 from app.core.deltas import Usage
-from app.core.errors import Problem, UpstreamError
+from app.core.echo import without_echo
+from app.core.errors import UpstreamError
 from app.core.identity import Principal
 from app.core.ledger import Outcome
 from app.core.pricing import TokenPrice
@@ -29,7 +30,7 @@ from app.usecases.counting import count_output, count_prompt
 from app.usecases.journal import Journal
 from app.usecases.meter import Ask, Call, Meter
 from app.usecases.models import Models
-from app.usecases.plan import STEP_TOKENS, ChatPlan, ask_for, plan_chat, price_in_force, unconfigured
+from app.usecases.plan import STEP_TOKENS, ChatPlan, plan_chat, price_in_force, question_for, unconfigured
 from app.usecases.sink import ChatSink, Served
 from catalog.routing import Target
 
@@ -67,11 +68,8 @@ async def run_chat(
 ) -> None:
     """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey."""
     prompt = await count_prompt(request)
-    plan = plan_chat(services.models, services.providers, principal, request, prompt)
     salt = services.secret + principal.tenant_id
-    if plan.targets:
-        first = plan.targets[0]
-        services.providers[first.provider].dialect.chat(ask_for(plan, request, first, salt))
+    plan = plan_chat(services.models, services.providers, principal, request, prompt, salt)
     step = min(request.max_tokens or STEP_TOKENS, STEP_TOKENS) * request.n
     ask = Ask(
         endpoint=origin.endpoint,
@@ -83,7 +81,7 @@ async def run_chat(
         limits=plan.limits,
     )
     async with services.meter.open_call(principal, ask) as call:
-        chat = ChatCall(services, request, plan, call, sink, salt)
+        chat = ChatCall(services, request, plan, call, sink)
         call.on_cancel = chat.bill_now
         call.receipt.update(ignored=request.ignored, sdk_retries=origin.sdk_retries, prompt_estimate=prompt)
         await chat.run()
@@ -97,14 +95,13 @@ class ChatCall:
     """The state of one admitted chat call."""
 
     def __init__(
-        self, services: ChatServices, request: ChatRequest, plan: ChatPlan, call: Call, sink: ChatSink, salt: str
+        self, services: ChatServices, request: ChatRequest, plan: ChatPlan, call: Call, sink: ChatSink
     ) -> None:
         self._services = services
         self._request = request
         self._plan = plan
         self._call = call
         self._sink = sink
-        self._salt = salt
         self._served = Served(call.id, plan.model.id, int(time.time()), call.rate)
         self._journal = Journal(call.receipt)
         self._tally = Tally(plan.prices[plan.model.id], plan.prompt_tokens)
@@ -186,11 +183,8 @@ class ChatCall:
         self._target, self._reply, self._has_content = target, None, False
         self._tally = Tally(self._plan.prices[target.model.id], self._plan.prompt_tokens)
         self._journal.begin_attempt(target, self._tally.price)
-        ask = ask_for(self._plan, self._request, target, self._salt, patient=again)
-        try:
-            outgoing = provider.dialect.chat(ask)
-        except Problem as problem:
-            raise UpstreamError(problem.code, problem.message, retry="other", param=problem.param) from None
+        first = self._plan.first if len(self._journal.attempts) == 1 else None
+        ask, outgoing = first or question_for(self._plan, self._request, target, provider, patient=again)
         served = self._served
         served.provider, served.attempts, served.dropped = (
             target.provider,
@@ -283,8 +277,9 @@ class ChatCall:
         self._journal.close(**facts, model=self._served.model, dropped=self._served.dropped)
 
     def _log_failure(self, target: Target, error: UpstreamError) -> None:
+        detail = without_echo(error.detail, self._request.messages, self._request.tools)
         log.warning(
             "chat.attempt_failed",
             **{"call": self._call.id, "provider": target.provider, "model": target.upstream},
-            **{"code": error.code, "status": error.status, "detail": error.detail},
+            **{"code": error.code, "status": error.status, "detail": detail},
         )

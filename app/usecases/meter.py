@@ -79,7 +79,7 @@ class Call:
             more = (wanted if ceiling_ucr is None else min(wanted, ceiling_ucr)) - self.hold_ucr
             expires = self._meter.clock() + self._meter.hold_us
             self.growing = await self._meter.db.write(
-                lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires)
+                lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires), durable=False
             )
             if self.growing:
                 self.hold_ucr += more
@@ -173,7 +173,7 @@ class Meter:
             expires_us=at + self.hold_us,
         )
         tenant = principal.tenant_id
-        rate = await self.db.write(lambda db: ledger.admit(db, tenant, principal, ask.limits, opening))
+        rate = await self.db.write(lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False)
         return Call(opening.id, tenant, ask.hold_ucr, rate, self)
 
     async def _leave(self, call: Call, *, cancelled: bool) -> None:

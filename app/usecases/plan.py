@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.core.chat import ChatRequest, check_effort
@@ -14,7 +14,7 @@ from app.core.limits import Rate
 from app.core.normalise import Normaliser
 from app.core.pricing import MILLION, TokenPrice
 from app.providers.chat import ChatProvider
-from app.providers.dialect import ChatAsk
+from app.providers.dialect import ChatAsk, Outgoing
 from app.usecases.models import Models, refuse
 from catalog.models import Model
 from catalog.names import passthrough_id, split_sort
@@ -25,6 +25,9 @@ from catalog.routing import Refusal, Target, Terms, allowed_ids, candidates, ref
 STEP_TOKENS: Final = 512
 #: Our tokenizer is not the model's: a prompt is refused here only when it is this much over the window.
 CONTEXT_SLACK: Final = 1.25
+
+#: What is asked of one route, and the bytes that ask it.
+Question = tuple[ChatAsk, Outgoing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class ChatPlan:
     limits: Limits
     #: False for a slash id that is passed through at the upstream's list price.
     catalogued: bool
+    #: Hides the tenant's own names from upstreams.
+    salt: str
+    #: The question to the first route, made before anything is held so that its refusal costs nothing.
+    first: Question | None = None
 
     @property
     def several_models(self) -> bool:
@@ -55,6 +62,7 @@ def plan_chat(
     principal: Principal,
     request: ChatRequest,
     prompt_tokens: int,
+    salt: str,
 ) -> ChatPlan:
     """Checks 8 and 9 of spec.md section 3, then routes, prices and limits. Raises Problem; costs nothing."""
     catalog = models.catalog
@@ -79,18 +87,31 @@ def plan_chat(
         monthly_calls=tariff.cap("llm"),
         key_budget=principal.budget_ucr,
     )
-    return ChatPlan(model, routes, sort, prices, prompt_tokens, limits, model.id in catalog.models)
+    plan = ChatPlan(model, routes, sort, prices, prompt_tokens, limits, model.id in catalog.models, salt)
+    if not routes:
+        return plan
+    ask = ask_for(plan, request, routes[0])
+    return replace(plan, first=(ask, providers[routes[0].provider].dialect.chat(ask)))
 
 
-def ask_for(
-    plan: ChatPlan, request: ChatRequest, target: Target, tenant_salt: str, *, patient: bool = False
-) -> ChatAsk:
+def question_for(
+    plan: ChatPlan, request: ChatRequest, target: Target, provider: ChatProvider, *, patient: bool
+) -> Question:
+    """The question of a later attempt. Raises UpstreamError for a route that cannot do what is asked: skip it."""
+    ask = ask_for(plan, request, target, patient=patient)
+    try:
+        return ask, provider.dialect.chat(ask)
+    except Problem as problem:
+        raise UpstreamError(problem.code, problem.message, retry="other", param=problem.param) from None
+
+
+def ask_for(plan: ChatPlan, request: ChatRequest, target: Target, *, patient: bool = False) -> ChatAsk:
     """The question as it goes to one route."""
     effort = request.effort
     return ChatAsk(
         upstream_model=target.upstream,
         raw=request.raw,
-        tenant_salt=tenant_salt,
+        tenant_salt=plan.salt,
         effort=None if effort is None else clamp(target.model.reasoning, effort),
         max_tokens=request.max_tokens,
         sort=plan.sort,

@@ -24,8 +24,8 @@ Refusal = Literal[
     "unavailable",
     "overloaded",
 ]
-#: Where an answer stops: before its headers, its body, in its content, or before the terminal mark.
-Stage = Literal["headers", "body", "content", "terminal"]
+#: Where an answer stops: before its headers, its body, in its content, before or after the terminal mark.
+Stage = Literal["headers", "body", "content", "terminal", "end"]
 #: Faults of form in an answer that otherwise goes through.
 Quirk = Literal[
     "all_zero_index",
@@ -117,6 +117,7 @@ TRIGGERS: Final[dict[str, Trigger]] = {
     "error_mid": Trigger(about="the dialect's in-band error after 5 tokens", stop="content", error=True),
     "drop_after_usage": _cut("closes after finish and usage, before [DONE]", "terminal", "fin"),
     "hang_before_done": _cut("finish and usage, then silence in place of [DONE]", "terminal", "hang"),
+    "hang_after_done": _cut("everything but the end of the HTTP body, then silence", "end", "hang"),
     "empty_answer": _quirk("finishes without content", "empty_answer"),
     "usage_zero": _quirk("usage of zeros", "usage_zero"),
     "no_usage": _quirk("no usage at all", "no_usage"),

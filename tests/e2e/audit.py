@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,28 +38,17 @@ class Case:
         return math.ceil(self.told.spec.pace * (max(0, self.close_lag_s or 0) + IN_SOCKETS_S)) + 1
 
 
-def difference(case: Case) -> str | None:
-    """What is wrong with the call, None if nothing is."""
+def differences(case: Case) -> list[str]:
+    """What is wrong with the call; empty when all of it adds up."""
     told = case.told
+    if len(case.rows) > 1:
+        return ["several rows"]
     if not case.rows:
-        if case.records:
-            return "the provider was asked and the ledger does not know"
-        return None if told.left_at is not None else f"answered {told.status} without a row"
-    (row, *more) = case.rows
-    if more:
-        return "several rows"
-    if row.state not in FINAL or row.uncollected:
-        return f"not settled: {row.state}, uncollected {row.uncollected}"
-    if told.saw_end and (told.charged_by_then not in FINAL or row.outcome != "completed"):
-        return f"its client saw the end of a call that was {told.charged_by_then}, then {row.outcome}"
-    match row.outcome:
-        case "completed":
-            return _completed(case, row)
-        case "failed":
-            return None if _is_free(row) else "charged for the provider's fault"
-        case "cancelled":
-            return _cancelled(case, row)
-    return f"outcome {row.outcome}"
+        missing = "the provider was asked and the ledger does not know" if case.records else None
+        unanswered = f"answered {told.status} without a row" if told.left_at is None else None
+        return [wrong for wrong in (missing, unanswered) if wrong]
+    (row,) = case.rows
+    return [*_ending(told, row), *_BY_OUTCOME.get(row.outcome, _unknown)(case, row)]
 
 
 def full_cost_ucr(row: Row, record: Record) -> int:
@@ -69,54 +58,76 @@ def full_cost_ucr(row: Row, record: Record) -> int:
     return cost_ucr(row.model, record.prompt_tokens or 0, record.tokens_sent)
 
 
+def _ending(told: Told, row: Row) -> Iterator[str]:
+    if row.state not in FINAL or row.uncollected:
+        yield f"not settled: {row.state}, uncollected {row.uncollected}"
+    if told.saw_end and (told.charged_by_then != "posted" or row.outcome != "completed"):
+        yield f"its client saw the end of a call that was {told.charged_by_then}, then {row.outcome}"
+
+
+def _completed(case: Case, row: Row) -> Iterator[str]:
+    told, record = case.told, case.records[-1]
+    if told.left_at is None and not told.saw_end:
+        yield f"completed, but its client did not see the end (status {told.status})"
+    if row.charge != (due := full_cost_ucr(row, record)):
+        yield f"charged {row.charge} instead of {due}"
+    if row.basis != ("tokenizer_estimate" if record.usage_sent is None else "provider_usage"):
+        yield f"completed on the basis {row.basis}"
+    if told.saw_end and told.spec.kind == "plain" and count_text(told.text) != record.tokens_sent:
+        yield f"paid for {record.tokens_sent} tokens and got {count_text(told.text)}"
+
+
+def _failed(case: Case, row: Row) -> Iterator[str]:
+    if not _is_free(row):
+        yield "charged for the provider's fault"
+
+
+def _cancelled(case: Case, row: Row) -> Iterator[str]:
+    if case.told.left_at is None:
+        yield "cancelled, but its client stayed"
+    if any("code" in attempt for attempt in row.receipt["attempts"][-1:]):
+        if not _is_free(row):
+            yield "charged for an attempt that had failed"
+    elif row.rule == "B2":
+        yield from _not_accepted(case, row)
+    elif row.basis == "provider_usage":
+        if row.charge != full_cost_ucr(row, case.records[-1]):
+            yield "not charged the provider's usage"
+    else:
+        yield from _cut(case, row)
+
+
+def _not_accepted(case: Case, row: Row) -> Iterator[str]:
+    if not _is_free(row):
+        yield "charged although no provider had accepted"
+    for record in case.records[-1:]:
+        accepted = record.status == 200 and record.headers_sent is not None
+        if accepted and case.began + (record.headers_sent or 0) < (case.told.left_at or 0) - IN_SOCKETS_S:
+            yield "free although a provider had accepted long before"
+
+
+def _cut(case: Case, row: Row) -> Iterator[str]:
+    """Between what the client has and what the provider sent, and all of that but what was under way."""
+    record, seen = case.records[-1], count_text(case.told.text)
+    tokens = tokens_charged(row, record.prompt_tokens or 0)
+    if tokens is None:
+        yield f"charged {row.charge}, which is no whole number of tokens"
+    elif not seen <= tokens <= record.tokens_sent:
+        yield f"charged {tokens} tokens: the provider sent {record.tokens_sent}, its client has {seen}"
+    elif case.told.spec.pace and record.tokens_sent - tokens > case.in_flight_most:
+        yield f"charged {tokens} of {record.tokens_sent} sent, {case.in_flight_most} can have been under way"
+
+
 def _is_free(row: Row) -> bool:
     return (row.state, row.charge, row.basis) == ("voided", 0, "none")
 
 
-def _completed(case: Case, row: Row) -> str | None:
-    told, record = case.told, case.records[-1]
-    if told.left_at is None and not told.saw_end:
-        return f"completed, but its client did not see the end (status {told.status})"
-    if row.charge != (due := full_cost_ucr(row, record)):
-        return f"charged {row.charge} instead of {due}"
-    if row.basis != ("tokenizer_estimate" if record.usage_sent is None else "provider_usage"):
-        return f"completed on the basis {row.basis}"
-    if told.saw_end and told.spec.kind == "plain" and count_text(told.text) != record.tokens_sent:
-        return f"paid for {record.tokens_sent} tokens and got {count_text(told.text)}"
-    return None
+def _unknown(case: Case, row: Row) -> Iterator[str]:
+    yield f"ended as {row.outcome}"
 
 
-def _cancelled(case: Case, row: Row) -> str | None:
-    told = case.told
-    if told.left_at is None:
-        return "cancelled, but its client stayed"
-    if any("code" in attempt for attempt in row.receipt["attempts"][-1:]):
-        return None if _is_free(row) else "charged for an attempt that had failed"
-    if row.rule == "B2":
-        return _not_accepted(case, row)
-    record = case.records[-1]
-    prompt = record.prompt_tokens or 0
-    if row.basis == "provider_usage":
-        return None if row.charge == full_cost_ucr(row, record) else "not charged the provider's usage"
-    tokens = tokens_charged(row, prompt)
-    if tokens is None:
-        return f"charged {row.charge}, which is no whole number of tokens"
-    if tokens > record.tokens_sent:
-        return f"charged {tokens} tokens of {record.tokens_sent} sent"
-    if tokens < count_text(told.text):
-        return f"charged {tokens} tokens, its client has {count_text(told.text)}"
-    if told.spec.pace and record.tokens_sent - tokens > case.in_flight_most:
-        return f"charged {tokens} of {record.tokens_sent} sent, {case.in_flight_most} can have been under way"
-    return None
-
-
-def _not_accepted(case: Case, row: Row) -> str | None:
-    if not _is_free(row):
-        return "charged although no provider had accepted"
-    if not case.records:
-        return None
-    record, left_at = case.records[-1], case.told.left_at or 0
-    accepted = record.status == 200 and record.headers_sent is not None
-    if accepted and case.began + (record.headers_sent or 0) < left_at - IN_SOCKETS_S:
-        return "free although a provider had accepted long before"
-    return None
+_BY_OUTCOME: Final[dict[str | None, Callable[[Case, Row], Iterator[str]]]] = {
+    "completed": _completed,
+    "failed": _failed,
+    "cancelled": _cancelled,
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,12 @@ class Caller:
     async def chat(self, text: str = "hi", model: str | None = "kimi-k2.6", **fields: Any) -> httpx2.Response:
         return await self.post(question(text, model, **fields))
 
+    async def served(self, model: str | None, **fields: Any) -> tuple[Json, Json]:
+        """The body of a good answer of five tokens, tagged `served`, and its receipt."""
+        reply = await self.chat("[tag=served] [tokens=5]", model, **fields)
+        assert reply.status_code == 200, reply.text
+        return reply.json(), await self.receipt(reply.json()["id"])
+
     async def receipt(self, call_id: str) -> Json:
         reply = await self.http.get("/v1/generation", params={"id": call_id})
         assert reply.status_code == 200, reply.text
@@ -202,14 +208,17 @@ class Caller:
                 tenant,
             )
             assert row is not None
-            return Books(*row, broken_tenants(db))
+            balance, held, calls, charged = row
+            return Books(balance, held, calls, charged, broken_tenants(db))
 
     async def settled(self) -> Books:
-        """The books once no call is held any more; fails after two seconds."""
-        with trio.fail_after(2):
-            while (books := self.books()).held:
-                await trio.sleep(0.01)
-        return books
+        """The books once no call is held any more."""
+
+        async def nothing_held() -> bool:
+            return not self.books().held
+
+        await until(nothing_held)
+        return self.books()
 
 
 @asynccontextmanager
@@ -223,6 +232,20 @@ async def open_caller(folder: Path, *, customer: Json | None = None, **settings:
         yield caller
         books = await caller.settled()
         assert books.broken == []
+
+
+def credits_for(usage: Json, input_usd: float, output_usd: float) -> float:
+    """What the usage costs at prices per million tokens: to the sixth decimal, rounded up."""
+    input_musd, output_musd = round(input_usd * 1e6), round(output_usd * 1e6)
+    micro_usd: int = usage["prompt_tokens"] * input_musd + usage["completion_tokens"] * output_musd
+    return -(-micro_usd * 100 // 1_000_000) / 1_000_000
+
+
+async def until(met: Callable[[], Awaitable[object]], within_s: float = 3.0) -> None:
+    """Ask again and again until `met` says yes; fails after `within_s`."""
+    with trio.fail_after(within_s):
+        while not await met():  # noqa: ASYNC110 - another process, or a task of the gateway, brings it about
+            await trio.sleep(0.01)
 
 
 def elsewhere(house: House, job: Job[T]) -> T:

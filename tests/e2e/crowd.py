@@ -156,7 +156,9 @@ class Crowd:
     async def _call(self, spec: Spec) -> Told:
         told = Told(spec)
         client = await H1Client.connect(self.house.url)
-        request = client.request(self.house.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed))
+        request = client.request(
+            self.house.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed)
+        )
         try:
             if spec.cut == "in request":
                 await client.send(request[: int(spec.cut_at) % len(request)])

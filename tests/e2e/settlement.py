@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from app.storage.ledger import broken_tenants
 from app.storage.sqlite import SqliteTransaction
@@ -56,7 +57,7 @@ class LedgerView:
 
     def rows(self, where: str = "1 = 1", *values: object) -> list[Row]:
         found = self._db.all(f"SELECT {_COLUMNS} FROM calls WHERE {where} ORDER BY opened_at", *values)  # noqa: S608
-        return [Row(*row[:-1], msgspec.json.decode(row[-1] or "{}")) for row in found]
+        return [Row(*(*row[:-1], msgspec.json.decode(row[-1] or "{}"))) for row in found]
 
     def row(self, call_id: str) -> Row:
         (row,) = self.rows("id = ?", call_id)
@@ -84,6 +85,13 @@ def open_ledger(path: Path) -> Iterator[LedgerView]:
         yield LedgerView(connection)
     finally:
         connection.close()
+
+
+async def until(true: Callable[[], object], within_s: float = 5.0) -> None:
+    """Look until it is true: neither a database nor a provider's book tells of every change."""
+    with trio.fail_after(within_s):
+        while not true():  # noqa: ASYNC110
+            await trio.sleep(0.002)
 
 
 def question(tag: str, cues: str, model: str, *, stream: bool, **fields: Any) -> bytes:

@@ -183,7 +183,7 @@ async def test_what_shapes_the_answer_and_cannot_be_had_is_refused(caller: Calle
 
 
 async def test_unknown_fields_are_ignored_and_stand_in_the_receipt(caller: Caller) -> None:
-    fields = {"tempurature": 1, "api_base": "http://127.0.0.1:1", "base_url": "http://127.0.0.1:1", "x" * 100: 1}
+    fields: Json = {"tempurature": 1, "api_base": "http://127.0.0.1:1", "base_url": "http://127.0.0.1:1", "x" * 100: 1}
     reply = await caller.chat("[tag=unknown] [tokens=1]", **fields)
     assert reply.status_code == 200
     assert fields.keys().isdisjoint(caller.upstream("unknown")[0].body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from tests.e2e.calling import CHAT, MODELS, Caller, open_caller, question
 #: What the simulated providers say and send about themselves; none of it may reach a client.
 CANARIES = (
     *("aierror", "html", "http:", "127.0.0.1", "leak", "authentication error", "auth credentials", "incorrect api key"),
-    *("invalid api key", "sk-", "neuron", "quota", "internal server error", "the server had an error", "user_simulated"),
+    *(
+        "invalid api key",
+        "sk-",
+        "neuron",
+        "quota",
+        "internal server error",
+        "the server had an error",
+        "user_simulated",
+    ),
     *("openrouter", "cloudflare", "clarifai", "traceback", "detail", "no credits", "insufficient"),
 )
 
@@ -66,12 +75,14 @@ async def test_the_rate_limit_headers_fall_by_the_request_just_made(tmp_path: Pa
         remaining = [int(headers["x-ratelimit-remaining-requests"]) for headers in seen]
         remaining.append(int(dict(stream.headers)["x-ratelimit-remaining-requests"]))
         assert remaining[0] == 59
-        assert all(before - after in (0, 1) for before, after in zip(remaining, remaining[1:], strict=False))
+        assert all(before - after in (0, 1) for before, after in pairwise(remaining))
         assert remaining[-1] <= 57
         assert seen[0]["x-ratelimit-reset-requests"] == "1s"
 
 
-@pytest.mark.parametrize("trigger", ["401", "402", "403", "404", "429_retry_after_7", "html_500", "502", "error_200", "bad_request"])
+@pytest.mark.parametrize(
+    "trigger", ["401", "402", "403", "404", "429_retry_after_7", "html_500", "502", "error_200", "bad_request"]
+)
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 async def test_an_error_speaks_our_words_only(caller: Caller, trigger: str, model: str) -> None:
     reply = await caller.chat(f"[mock={trigger}]", model)

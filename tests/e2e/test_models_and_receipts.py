@@ -176,7 +176,5 @@ async def test_another_key_of_the_same_tenant_may_read_the_receipt(caller: Calle
     second = elsewhere(
         caller.house, lambda db: create_key(db, tenant, SECRET.encode(), KeySettings("second"), now_us())[1]
     )
-    reply = await caller.http.get(
-        "/v1/generation", params={"id": mine}, headers={"authorization": f"Bearer {second}"}
-    )
+    reply = await caller.http.get("/v1/generation", params={"id": mine}, headers={"authorization": f"Bearer {second}"})
     assert reply.json()["data"]["api_key_id"] == caller.house.customer.key_id

@@ -1,29 +1,21 @@
-"""The official OpenAI SDK against the whole gateway: the documents' examples, streams, tools, vision, models."""
+"""The official OpenAI SDK against the whole gateway: the documents' examples, streams, tools, choices, schemas."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import io
 import json
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx2
 import pytest
 import trio
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
-from tests.certificate import self_signed
 from tests.e2e.calling import Caller, open_caller
+from tests.e2e.examples import BASIC, CAPITAL, FRONTIER, MODEL_LIST, STREAMING, VISION, run_example
 
 T = TypeVar("T")
-CAPITAL = "The market opens before the sun is up"
-#: The async SDK stops reading its own generators at `[DONE]`, which Trio remarks upon.
-half_read = pytest.mark.filterwarnings(r"ignore:Async generator '(openai|httpx2|httpcore2)\.:ResourceWarning")
 WEATHER: Any = {
     "type": "function",
     "function": {
@@ -37,87 +29,6 @@ WEATHER: Any = {
         },
     },
 }
-
-BASIC = """
-from openai import OpenAI
-client = OpenAI(
-    api_key="cm_your_key",
-    base_url="https://api.callmissed.com/v1"
-)
-response = client.chat.completions.create(
-    model="sarvam-30b",
-    messages=[
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": "What is the capital of India?"}
-    ]
-)
-print(response.choices[0].message.content)
-"""
-STREAMING = """
-from openai import OpenAI
-client = OpenAI(
-    api_key="cm_your_key",
-    base_url="https://api.callmissed.com/v1",
-)
-# stream=True is the default in the Anthropic SDK; explicit here.
-stream = client.chat.completions.create(
-    model="gpt-oss-120b",
-    messages=[{"role": "user", "content": "Explain quicksort in one paragraph."}],
-    stream=True,
-)
-for chunk in stream:
-    delta = chunk.choices[0].delta.content or ""
-    print(delta, end="", flush=True)
-"""
-FRONTIER = """
-from openai import OpenAI
-client = OpenAI(api_key="cm_your_key", base_url="https://api.callmissed.com/v1")
-response = client.chat.completions.create(
-    model="openai/gpt-5.4",
-    messages=[{"role": "user", "content": "[tag=frontier] hi"}],
-    extra_body={
-        "provider": {"sort": "throughput", "order": ["openai"]},
-        "models": ["openai/gpt-5.4-mini"],
-    },
-)
-print(response.model, response.choices[0].message.content)
-"""
-VISION = """
-from openai import OpenAI
-client = OpenAI(api_key="cm_your_key", base_url="https://api.callmissed.com/v1")
-resp = client.chat.completions.create(
-    model="anthropic/claude-sonnet-4.6", # supports_vision: true
-    messages=[{
-        "role": "user",
-        "content": [
-            {"type": "text", "text": "What is in this image?"},
-            {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}},
-        ],
-    }],
-)
-print(resp.choices[0].message.content)
-"""
-MODEL_LIST = """
-from openai import OpenAI
-client = OpenAI(api_key="cm_your_key", base_url="https://api.callmissed.com/v1")
-for m in client.models.list():
-    extra = m.model_extra or {}
-    print(m.id, extra.get("context_window"), extra.get("supports_vision"))
-"""
-
-
-def run_example(source: str, caller: Caller, http: httpx2.Client | None = None) -> str:
-    """What an example prints, with this key and base URL and nothing else changed (`http`: another transport)."""
-    source = source.replace("cm_your_key", caller.house.customer.key)
-    source = source.replace("https://api.callmissed.com", caller.house.url)
-    names: dict[str, Any] = {"transport": http}
-    if http is not None:
-        source = source.replace("OpenAI(", "OpenAI(http_client=transport, ")
-        source = source.replace("import OpenAI(http_client=transport, ", "import OpenAI(")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(source, names)  # noqa: S102 - the text above
-    names["client"].close()
-    return printed.getvalue()
 
 
 def sdk(caller: Caller, **options: Any) -> OpenAI:
@@ -140,19 +51,19 @@ def say(text: str) -> list[ChatCompletionMessageParam]:
 
 
 async def test_the_basic_example_runs(caller: Caller) -> None:
-    printed = await trio.to_thread.run_sync(run_example, BASIC, caller)
+    printed = await trio.to_thread.run_sync(run_example, BASIC, caller.house)
     assert printed.startswith(CAPITAL)
     assert caller.upstream()[-1].dialect == "sarvam"
 
 
 async def test_the_streaming_example_runs(caller: Caller) -> None:
-    printed = await trio.to_thread.run_sync(run_example, STREAMING, caller)
+    printed = await trio.to_thread.run_sync(run_example, STREAMING, caller.house)
     assert printed.startswith(CAPITAL)
     assert caller.upstream()[-1].model == "@cf/openai/gpt-oss-120b"
 
 
 async def test_the_frontier_example_runs_and_its_preferences_reach_the_provider(caller: Caller) -> None:
-    printed = await trio.to_thread.run_sync(run_example, FRONTIER, caller)
+    printed = await trio.to_thread.run_sync(run_example, FRONTIER, caller.house)
     assert printed.startswith(f"openai/gpt-5.4 {CAPITAL}")
     (record,) = caller.upstream("frontier")
     assert record.body["provider"] == {"sort": "throughput", "order": ["openai"]}
@@ -160,13 +71,13 @@ async def test_the_frontier_example_runs_and_its_preferences_reach_the_provider(
 
 
 async def test_the_vision_example_runs_and_the_image_reaches_the_provider(caller: Caller) -> None:
-    await trio.to_thread.run_sync(run_example, VISION, caller)
+    await trio.to_thread.run_sync(run_example, VISION, caller.house)
     content = caller.upstream()[-1].body["messages"][0]["content"]
     assert content[1] == {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
 
 
 async def test_the_model_list_example_prints_window_and_vision_of_every_model(caller: Caller) -> None:
-    printed = await trio.to_thread.run_sync(run_example, MODEL_LIST, caller)
+    printed = await trio.to_thread.run_sync(run_example, MODEL_LIST, caller.house)
     lines = printed.splitlines()
     assert "sarvam-30b 65536 False" in lines
     assert "anthropic/claude-sonnet-4.6 1048576 True" in lines
@@ -206,7 +117,9 @@ async def test_the_stream_helper_ends_with_what_the_unstreamed_call_returns(call
     assert len(whole.choices[0].message.tool_calls or []) == tools
     assert final.choices[0].finish_reason == whole.choices[0].finish_reason == "tool_calls"
     assert final.usage == whole.usage
-    for streamed, call in zip(final.choices[0].message.tool_calls or [], whole.choices[0].message.tool_calls or [], strict=True):
+    for streamed, call in zip(
+        final.choices[0].message.tool_calls or [], whole.choices[0].message.tool_calls or [], strict=True
+    ):
         assert (streamed.id, streamed.type) == (call.id, call.type)
         assert streamed.type == call.type == "function"
         assert (streamed.function.name, streamed.function.arguments) == (call.function.name, call.function.arguments)
@@ -258,66 +171,3 @@ async def test_heartbeats_do_not_change_what_the_sdk_reads(tmp_path: Path) -> No
         silent, text = await with_sdk(caller, read)
     assert silent >= 3
     assert text == "The market opens before the sun"
-
-
-@half_read
-async def test_the_async_sdk_runs_on_trio(caller: Caller) -> None:
-    await check_async(caller)
-
-
-async def test_the_async_sdk_runs_on_asyncio(caller: Caller) -> None:
-    await trio.to_thread.run_sync(lambda: asyncio.run(check_async(caller)))
-
-
-async def check_async(caller: Caller) -> None:
-    async with AsyncOpenAI(api_key=caller.house.customer.key, base_url=f"{caller.house.url}/v1") as client:
-        whole = await client.chat.completions.create(model="sarvam-30b", messages=say("[tokens=5]"))
-        stream = await client.chat.completions.create(model="sarvam-30b", messages=say("[tokens=5]"), stream=True)
-        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-        assert text == whole.choices[0].message.content == "The market opens before the"
-        assert "auto" in [model.id async for model in client.models.list()]
-
-
-def run_over_http2(caller: Caller, **transport: Any) -> list[str]:
-    """The HTTP versions of the basic and the streaming example's replies."""
-    versions: list[str] = []
-    hooks = {"response": [lambda response: versions.append(response.http_version)]}
-    for example in (BASIC, STREAMING):
-        with httpx2.Client(http2=True, event_hooks=hooks, **transport) as http:
-            assert run_example(example, caller, http).startswith(CAPITAL)
-    return versions
-
-
-async def test_the_examples_run_over_http2_with_prior_knowledge(caller: Caller) -> None:
-    versions = await trio.to_thread.run_sync(lambda: run_over_http2(caller, http1=False))
-    assert versions == ["HTTP/2", "HTTP/2"]
-
-
-async def test_the_examples_run_over_tls_where_http2_is_negotiated(tmp_path: Path) -> None:
-    files: dict[str, Any] = self_signed(tmp_path)
-    trust = ssl.create_default_context(cafile=files["certfile"])
-    async with open_caller(tmp_path, **files) as caller:
-        assert caller.house.url.startswith("https://")
-        versions = await trio.to_thread.run_sync(lambda: run_over_http2(caller, verify=trust))
-    assert versions == ["HTTP/2", "HTTP/2"]
-
-
-@half_read
-async def test_one_http2_connection_carries_many_calls_at_once(caller: Caller) -> None:
-    async with (
-        httpx2.AsyncClient(http1=False, http2=True, timeout=10) as http,
-        AsyncOpenAI(api_key=caller.house.customer.key, base_url=f"{caller.house.url}/v1", http_client=http) as client,
-    ):
-        texts: list[str] = []
-
-        async def read() -> None:
-            stream = await client.chat.completions.create(
-                model="kimi-k2.6", messages=say("[pace=100] [tokens=20]"), stream=True
-            )
-            texts.append("".join([chunk.choices[0].delta.content or "" async for chunk in stream]))
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(20):
-                nursery.start_soon(read)
-    assert len(set(texts)) == 1
-    assert len(texts) == 20

@@ -62,7 +62,7 @@ async def test_a_refusal_has_its_class_code_and_param_and_is_not_repeated(
     error, sent = await attempts(caller, work)
     assert type(error) is kind
     assert (error.code, error.param, sent) == (code, param, 1)
-    assert error.request_id.startswith("req_")
+    assert str(error.request_id).startswith("req_")
     assert error.response.headers["x-request-id"] == error.request_id
 
 

@@ -12,7 +12,7 @@ from tests.e2e.calling import MODELS, Caller, open_caller, question
 
 AWAY = "http://127.0.0.1:9"
 #: The setting that moves each dialect's host, and where its paths begin there.
-HOSTS = {
+HOSTS: dict[str, dict[str, Any]] = {
     "openrouter": {"openrouter_base_url": f"{AWAY}/api/v1"},
     "cloudflare": {"cloudflare_base_url": f"{AWAY}/client/v4"},
     "sarvam": {"sarvam_base_url": AWAY},
@@ -113,7 +113,10 @@ async def test_a_provider_that_failed_once_answers_the_same_call(caller: Caller)
     assert reply.status_code == 200
     assert reply.headers["x-cm-attempts"] == "2"
     receipt = await caller.receipt(reply.json()["id"])
-    assert [(attempt["provider"], attempt["status"]) for attempt in receipt["attempts"]] == [("sarvam", 500), ("sarvam", 200)]
+    assert [(attempt["provider"], attempt["status"]) for attempt in receipt["attempts"]] == [
+        ("sarvam", 500),
+        ("sarvam", 200),
+    ]
     assert receipt["tokens_completion"] == 3
     assert len(caller.upstream("again")) == 2
 

@@ -13,7 +13,7 @@ import trio
 
 from app.core.tokens import count_messages
 from scripts.simulator.book import Record
-from tests.e2e.settlement import LedgerView, cost_ucr, open_ledger, question
+from tests.e2e.settlement import LedgerView, cost_ucr, open_ledger, question, until
 from tests.e2e.wire_clients import Answer, H1Client
 from tests.house import House, open_house
 
@@ -163,12 +163,10 @@ async def test_a_plan_of_eight_calls_in_flight_lets_exactly_eight_run(tmp_path: 
                 async with trio.open_nursery() as clients:
                     for number in range(40):
                         clients.start_soon(run, number)
-                    while len(refused) < 32 or len(tagged(house)) < 8:
-                        await trio.sleep(0.01)
+                    await until(lambda: len(refused) >= 32 and len(tagged(house)) >= 8)
                     assert len(ledger.rows("state = 'held'")) == 8
                     clients.cancel_scope.cancel()
-                while ledger.rows("state = 'held'"):
-                    await trio.sleep(0.01)
+                await until(lambda: not ledger.rows("state = 'held'"))
             assert {(answer.status, code_of(answer)) for answer in refused} == {(429, "too_many_concurrent_requests")}
             assert (len(refused), len(tagged(house)), len(ledger.rows())) == (32, 8, 8)
             assert ledger.broken() == []

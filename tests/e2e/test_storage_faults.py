@@ -15,7 +15,7 @@ import trio
 from app import main
 from app.storage.sqlite import SqliteEngine
 from app.usecases import meter
-from tests.e2e.calling import Caller, open_caller, question
+from tests.e2e.calling import Caller, open_caller, question, until
 
 #: Deadlines of a gateway that does not wait long for its database, and frees what it lost soon.
 HURRIED: dict[str, Any] = {"database_deadline_s": 0.2, "hold_s": 1.0, "sweep_s": 0.05}
@@ -31,7 +31,9 @@ def locked(caller: Caller) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Caller, sqlite3.Connection]]:
+async def full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Caller, sqlite3.Connection]]:
     """A gateway, and the writing connection inside it.
 
     A page limit on that connection makes SQLite say what it says on a full disk, without filling one.
@@ -66,27 +68,27 @@ async def test_behind_a_lock_a_call_is_refused_and_nothing_is_served_free(tmp_pa
                 assert int(reply.headers["retry-after"]) >= 1
             assert (await caller.http.get("/v1/models")).status_code == 200
         assert caller.upstream("locked") == []
-        with trio.fail_after(3):
-            while (await caller.chat("[tokens=1]")).status_code != 200:
-                await trio.sleep(0.02)
+
+        async def recovered() -> bool:
+            return (await caller.chat("[tokens=1]")).status_code == 200
+
+        await until(recovered)
         assert caller.upstream("locked") == []
         assert (await caller.settled()).calls == 2, "no call that was refused was admitted behind its client's back"
 
 
 async def test_a_lock_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    async with open_caller(tmp_path) as caller, trio.open_nursery() as nursery:
+    async with open_caller(tmp_path) as caller:
         replies: list[httpx2.Response] = []
 
         async def ask() -> None:
             replies.append(await caller.chat("[tokens=1]"))
 
-        with locked(caller):
-            nursery.start_soon(ask)
-            await trio.sleep(0.2)
-            assert replies == []
-        with trio.fail_after(2):
-            while not replies:
-                await trio.sleep(0.01)
+        async with trio.open_nursery() as nursery:
+            with locked(caller):
+                nursery.start_soon(ask)
+                await trio.sleep(0.2)
+                assert replies == []
         assert replies[0].status_code == 200
 
 
@@ -116,13 +118,16 @@ async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(
         async def ask() -> None:
             replies.append(await caller.chat("[tag=unsettled] [first=100] [tokens=3]", stream=stream))
 
+        async def asked() -> bool:
+            return bool(caller.upstream("unsettled"))
+
+        async def answered() -> bool:
+            return bool(replies)
+
         nursery.start_soon(ask)
-        with trio.fail_after(2):
-            while not caller.upstream("unsettled"):
-                await trio.sleep(0.01)
-        with locked(caller), trio.fail_after(3):
-            while not replies:
-                await trio.sleep(0.02)
+        await until(asked)
+        with locked(caller):
+            await until(answered)
         if stream:
             assert replies[0].status_code == 200
             assert '"code":"storage_unavailable"' in replies[0].text
@@ -130,9 +135,7 @@ async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(
             assert '"finish_reason":"stop"' not in replies[0].text
         else:
             check_unavailable(replies[0])
-        with trio.fail_after(3):
-            while caller.books().held:
-                await trio.sleep(0.02)
+        await caller.settled()
         (ending,) = caller.rows("SELECT state, charge FROM calls")
         assert ending in (("expired", 0), ("voided", 0))
         assert (await caller.chat("[tokens=1]")).status_code == 200
@@ -155,7 +158,5 @@ async def test_on_a_full_disk_calls_are_refused_until_there_is_room(
         assert caller.rows("SELECT COUNT(*) FROM calls WHERE charge > 0") == [(served,)]
         assert (await caller.http.get("/v1/credits")).status_code == 200
         writer.execute("PRAGMA max_page_count = 1000000")
-        with trio.fail_after(3):
-            while caller.books().held:
-                await trio.sleep(0.02)
+        await caller.settled()
         assert (await caller.chat("[tokens=1]")).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,9 @@ async def test_a_line_of_a_mebibyte_arrives_in_one_piece(caller: Caller) -> None
 
 
 async def test_no_line_of_an_ordinary_answer_is_large(caller: Caller) -> None:
-    tools = [{"type": "function", "function": {"name": f"tool_{number}", "description": "x" * 100}} for number in range(20)]
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{number}", "description": "x" * 100}} for number in range(20)
+    ]
     events = await caller.events("[tokens=400]", tools=tools)
     assert max(len(event.text) for event in events) < 1024
 
@@ -95,7 +98,7 @@ async def test_a_silent_provider_does_not_make_a_silent_stream(tmp_path: Path) -
                 beats.append(event)
             if len(beats) == 3:
                 break
-        gaps = [after.at - before.at for before, after in zip(beats, beats[1:], strict=False)]
+        gaps = [after.at - before.at for before, after in pairwise(beats)]
         assert all(0.05 < gap < 0.1 + LATE_S for gap in gaps)
 
 
@@ -162,7 +165,9 @@ async def test_after_content_an_answer_ends_with_an_honest_error_and_no_other_pr
     assert (await caller.settled()).charged == 0
 
 
-async def test_an_error_that_comes_with_the_first_content_is_tried_again_and_its_text_is_never_seen(caller: Caller) -> None:
+async def test_an_error_that_comes_with_the_first_content_is_tried_again_and_its_text_is_never_seen(
+    caller: Caller,
+) -> None:
     async with caller.stream(question("[tag=once] [mock=error_mid]", "sarvam-30b")) as stream:
         events = await stream.events()
     assert text_of(events[:-1]) == ""

@@ -73,7 +73,11 @@ async def _connect(url: str, receive_buffer: int | None) -> trio.socket.SocketTy
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    await sock.connect((address.hostname, address.port))
+    try:
+        await sock.connect((address.hostname, address.port))
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

@@ -42,7 +42,9 @@ class Line:
         while b"\r\n\r\n" not in self._unread:
             await self._more()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+        length = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
         while len(self._unread) < length:
             await self._more()
         body, self._unread = self._unread[:length], self._unread[length:]
@@ -97,8 +99,10 @@ async def open_peer(act: Act = answer_ok, **tls: Any) -> AsyncIterator[Peer]:
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            run = partial(trio.serve_ssl_over_tcp, serve, 0, tls["ssl_context"], host="127.0.0.1") if tls else partial(
-                trio.serve_tcp, serve, 0, host="127.0.0.1"
+            run = (
+                partial(trio.serve_ssl_over_tcp, serve, 0, tls["ssl_context"], host="127.0.0.1")
+                if tls
+                else partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
             )
             listeners: Any = await nursery.start(run)
             listener = listeners[0].transport_listener if tls else listeners[0]

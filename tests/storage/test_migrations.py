@@ -49,17 +49,22 @@ def test_a_step_that_is_added_keeps_what_is_there(db: SqliteTransaction, monkeyp
     assert db.one("SELECT balance, more FROM tenants") == (940, "")
 
 
-async def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = (
-        "half",
-        ("CREATE TABLE half (a BIGINT)", "INSERT INTO half VALUES (1), (NULL)", "INSERT INTO half SELECT 2, 3"),
-    )
+BAD_STEPS = [
+    ("CREATE TABLE half (a BIGINT)", "INSERT INTO nowhere VALUES (1)"),
+    ("CREATE TABLE half (a BIGINT NOT NULL)", "INSERT INTO half VALUES (1), (NULL)"),
+]
+
+
+@pytest.mark.parametrize("statements", BAD_STEPS)
+async def test_a_step_that_fails_leaves_the_database_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: tuple[str, ...]
+) -> None:
     path = tmp_path / "gateway.db"
     async with open_books(tmp_path):
         pass
     with closing(sqlite3.connect(path)) as connection:
         before = tables(connection)
-    monkeypatch.setattr(migrations, "STEPS", (*STEPS, bad))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS, ("half", statements)))
     with pytest.raises(BaseExceptionGroup):
         async with open_books(tmp_path):
             pass

@@ -13,7 +13,7 @@ import trio
 from app.storage import ledger
 from tests.books import open_books
 from tests.storage.making import make_principal
-from tests.usecases.rival import ABANDONED, HOLD, PARALLEL
+from tests.usecases.rival import HOLD, PARALLEL
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 2
@@ -24,7 +24,7 @@ COVERED = 120
 async def run_rival(path: Path, seed: int, fates: list[Counter[str]]) -> None:
     command = [sys.executable, "-m", "tests.usecases.rival", str(path), str(seed)]
     done = await trio.run_process(command, cwd=ROOT, capture_stdout=True)
-    fates.append(Counter(json.loads(done.stdout)))
+    fates.append(Counter(json.loads(done.stdout.splitlines()[-1])))
 
 
 async def test_two_processes_never_spend_a_credit_twice_nor_lose_one(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_two_processes_never_spend_a_credit_twice_nor_lose_one(tmp_path: P
         rows: Counter[str] = Counter(state for (state,) in await db.read(lambda t: t.all("SELECT state FROM calls")))
         assert rows["posted"] == fates["posted"] + fates["rated"]
         assert rows["voided"] == fates["voided"] + fates["forgotten"]
-        assert rows["held"] + rows["expired"] == PROCESSES * ABANDONED
+        assert rows["held"] + rows["expired"] == fates["abandoned"] > 0
         assert 3 <= fates["rated"] <= 3 + 3 * minutes
         balance = await db.read(lambda t: ledger.balance(t, rich.tenant_id))
         assert balance == ((COVERED - fates["posted"]) * HOLD, rows["held"] * HOLD)
