@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
+import trio
 
 from app.core import sse
 from app.core.deltas import Delta
@@ -16,6 +18,8 @@ from app.providers.upstream import BROKEN, Reply, Request, Upstream
 
 HTTP_OK: Final = 200
 LIST_S: Final = 10.0
+#: How long the end mark of an answer that is complete is waited for.
+END_S: Final = 0.5
 JSON_ANSWER_CAP: Final = 32 * 1024 * 1024
 
 
@@ -34,6 +38,8 @@ class ChatReply:
         self._decoder = sse.Decoder()
         self._streams = True
         self._ended = False
+        self._handed_out = False
+        self._failure: UpstreamError | None = None
 
     async def __aenter__(self) -> Self:
         reply = await self._request.__aenter__()
@@ -64,16 +70,18 @@ class ChatReply:
 
         Raises UpstreamError when the stream breaks off, is malformed, reports an error or ends without a finish.
         """
+        if self._failure is not None:
+            raise self._failure
         if self._ended:
             return None
         data = await self._receive()
+        deltas: list[Delta] = []
         try:
             if not self._streams:
                 return await self._read_json(data)
             payloads = self._decoder.feed(data) if data else self._decoder.end()
             if payloads:
                 self._reply.fed()
-            deltas: list[Delta] = []
             for payload in payloads:
                 if payload == sse.DONE:
                     self._ended = True
@@ -84,22 +92,33 @@ class ChatReply:
                 self._reply.over()
                 deltas += self._close()
         except StreamFault as fault:
-            raise self._dialect.fault(fault.error, self._ask) from None
+            return self._fail(self._dialect.fault(fault.error, self._ask), deltas)
         except (Malformed, ValueError) as error:
-            raise _malformed(error) from None
+            return self._fail(_malformed(error), deltas)
+        except UpstreamError as error:
+            return self._fail(error, deltas)
+        self._handed_out = self._handed_out or bool(deltas)
+        return deltas
+
+    def _fail(self, failure: UpstreamError, deltas: list[Delta]) -> list[Delta]:
+        """What came before the failure in the same read is handed out first, unless another route can begin anew."""
+        if not (deltas and self._handed_out):
+            raise failure
+        self._failure = failure
         return deltas
 
     async def _receive(self) -> bytes:
-        """The next bytes, b"" at the end; an answer cut after finish and usage lacks nothing (pains.md B10)."""
-        try:
+        """The next bytes, b"" at the end; an answer that has finish and usage lacks nothing (pains.md B10)."""
+        if not (self.normaliser.finished and self.normaliser.usage_final):
             return await self._reply.receive()
-        except UpstreamError:
-            if self.normaliser.finished and self.normaliser.usage_final:
-                return b""
-            raise
+        with trio.move_on_after(END_S), suppress(UpstreamError):
+            return await self._reply.receive()
+        return b""
 
     async def _read_json(self, first: bytes) -> list[Delta]:
-        body = first + await self._reply.read(JSON_ANSWER_CAP)
+        body = first
+        while len(body) < JSON_ANSWER_CAP and (piece := await self._reply.receive()):
+            body += piece
         self._ended = True
         self._reply.over()
         deltas = self.normaliser.from_message(body)

@@ -6,9 +6,10 @@ runs each in its own savepoint of one transaction, commits once and wakes the ca
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -45,7 +46,7 @@ class Ticket:
     """One job on its way through the writer, and the task that waits for it."""
 
     job: Job[Any]
-    task: trio.lowlevel.Task
+    task: trio.lowlevel.Task | None
     late_at: float
     durable: bool
     result: Any = None
@@ -56,7 +57,8 @@ class Ticket:
     def answer(self) -> None:
         if not self.answered:
             self.answered = True
-            trio.lowlevel.reschedule(self.task)
+            if self.task is not None:
+                trio.lowlevel.reschedule(self.task)
 
 
 class Engine(Protocol):
@@ -110,6 +112,11 @@ class Database:
             raise unavailable() if isinstance(ticket.error, StorageError) else ticket.error
         result: T = ticket.result
         return result
+
+    def write_later(self, job: Job[Any]) -> None:
+        """Run `job` when the writer gets to it; nobody waits and nobody hears of a failure. Puts things right."""
+        with suppress(trio.WouldBlock):
+            self._queue.send_nowait(Ticket(job, None, math.inf, durable=False))
 
     async def run_watch(self) -> None:
         """Answer writes that are past their deadline. One task for all, in place of a timer for each."""

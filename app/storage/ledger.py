@@ -45,6 +45,11 @@ class Closing:
     receipt: str
     at_us: int
 
+    @classmethod
+    def unasked(cls, at_us: int) -> Closing:
+        """For a hold that was taken too late: its caller has been refused already (B1)."""
+        return cls("voided", "failed", 0, "none", "B1", "", at_us)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

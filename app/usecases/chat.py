@@ -35,7 +35,8 @@ from app.usecases.sink import ChatSink, Served
 from catalog.routing import Target
 
 log = structlog.get_logger(__name__)
-BACK_OFF_S: Final = (0.05, 0.25)
+#: Short, so that a provider that refuses at once is answered for with a real status within the first-byte grace.
+BACK_OFF_S: Final = (0.01, 0.04)
 LONGEST_WAIT_S: Final = 2.0
 #: After this long no further route is begun, so that a call ends well within the life of its hold.
 TRY_FOR_S: Final = 300.0
@@ -183,7 +184,7 @@ class ChatCall:
         self._target, self._reply, self._has_content = target, None, False
         self._tally = Tally(self._plan.prices[target.model.id], self._plan.prompt_tokens)
         self._journal.begin_attempt(target, self._tally.price)
-        first = self._plan.first if len(self._journal.attempts) == 1 else None
+        first = self._plan.first if target is self._plan.targets[0] and not again else None
         ask, outgoing = first or question_for(self._plan, self._request, target, provider, patient=again)
         served = self._served
         served.provider, served.attempts, served.dropped = (
@@ -250,7 +251,9 @@ class ChatCall:
     async def _give_up(self, failure: UpstreamError) -> None:
         self._close_journal(failure=failure.code)
         await self._call.void("failed", "B7" if failure.message is EMPTY else "B6")
-        raise failure.problem()
+        problem = failure.problem()
+        problem.headers |= {"X-Generation-Id": self._call.id, "X-CM-Attempts": str(len(self._journal.attempts))}
+        raise problem
 
     def _cut(self, outcome: Outcome, usage: Usage | None, counted: int, reply: ChatReply) -> Bill:
         return cut_bill(outcome, usage, self._price, self._plan.prompt_tokens, counted, reply.cancel_semantics)

@@ -173,7 +173,14 @@ class Meter:
             expires_us=at + self.hold_us,
         )
         tenant = principal.tenant_id
-        rate = await self.db.write(lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False)
+        try:
+            rate = await self.db.write(
+                lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False
+            )
+        except Problem as problem:
+            if problem.code == "storage_unavailable":  # It may still happen: then nobody would end it.
+                self.db.write_later(lambda db: ledger.end(db, tenant, opening.id, Closing.unasked(self.clock())))
+            raise
         return Call(opening.id, tenant, ask.hold_ucr, rate, self)
 
     async def _leave(self, call: Call, *, cancelled: bool) -> None:

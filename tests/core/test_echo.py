@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,8 @@ MESSAGES = [
         ("Invalid content: 'You are Ada, a nurse.'", "Invalid content: '*** *** ***, a ***.'"),
         ("at 'DIAGNOSIS: F32.1 (4111-1111)'", "at '***: ***.1 (***-***)'"),
         ("near मेरा नाम", "near *** ***"),
-        ("tool find_patient got P-77812", "tool *** got P-***"),
+        ("在“नाम\uff1aराम”", "在“***\uff1a***”"),
+        ("tool find_patient got P-77812", "tool ***_*** got P-***"),
         ("role user and type text are fine", "role user and type text *** fine"),
         ("", ""),
     ],
@@ -33,9 +36,9 @@ def test_words_of_the_prompt_are_masked_and_others_stay(line: str, left: str) ->
 
 @given(st.text(), st.text())
 def test_no_word_of_the_prompt_is_left_in_whatever_is_said_around_it(prompt: str, around: str) -> None:
-    words = without_echo(f"{around} {prompt} {around}", [{"content": prompt}])
-    kept = words.replace("***", " ").split()
-    assert not any(len(word) >= 3 and word.isalnum() and word in prompt for word in kept)
+    left = without_echo(f"{around} {prompt} {around}", [{"content": prompt}]).replace("***", " ")
+    assert [char for char in left if not char.isascii() and char in prompt] == []
+    assert [word for word in re.findall("[A-Za-z0-9]{3,}", left) if word in prompt] == []
 
 
 def test_a_prompt_nested_deeper_than_the_stack_is_searched() -> None:

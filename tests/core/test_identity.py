@@ -55,7 +55,7 @@ def test_ids_of_one_moment_differ_and_all_have_one_length() -> None:
     made = {new_id("chatcmpl-", 1_800_000_000_000_000) for _ in range(1000)}
     assert len(made) == 1000
     assert {len(each) for each in made} == {len("chatcmpl-") + 26}
-    assert all(re.fullmatch(r"chatcmpl-[0-9A-HJKMNP-TV-Z]{26}", each) for each in made)
+    assert all(re.fullmatch(r"chatcmpl-[0-9A-V]{26}", each) for each in made)
 
 
 def test_a_principal_may_only_what_it_was_given() -> None:

@@ -12,18 +12,19 @@ from scripts.simulator.book import Record
 from tests.e2e.crowd import Told
 from tests.e2e.settlement import FINAL, Row, cost_ucr, tokens_charged, usage_cost_ucr
 
-#: How long bytes may lie in the sockets between provider and gateway while the one loop of the test is busy.
-IN_SOCKETS_S: Final = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One call: its client, its rows in the ledger, its records in the provider's book (which began at `began`)."""
+    """One call: its client, its rows in the ledger, its records in the provider's book (which began at `began`).
+
+    Bytes may lie in the sockets between provider and gateway for `in_sockets_s` while the one loop of all is busy.
+    """
 
     told: Told
     rows: Sequence[Row]
     records: Sequence[Record]
     began: float
+    in_sockets_s: float
 
     @property
     def close_lag_s(self) -> float | None:
@@ -35,7 +36,7 @@ class Case:
     @property
     def in_flight_most(self) -> int:
         """Tokens that a provider of this pace can have sent and that nobody had counted when the client left."""
-        return math.ceil(self.told.spec.pace * (max(0, self.close_lag_s or 0) + IN_SOCKETS_S)) + 1
+        return math.ceil(self.told.spec.pace * (max(0, self.close_lag_s or 0) + self.in_sockets_s)) + 1
 
 
 def differences(case: Case) -> list[str]:
@@ -102,7 +103,7 @@ def _not_accepted(case: Case, row: Row) -> Iterator[str]:
         yield "charged although no provider had accepted"
     for record in case.records[-1:]:
         accepted = record.status == 200 and record.headers_sent is not None
-        if accepted and case.began + (record.headers_sent or 0) < (case.told.left_at or 0) - IN_SOCKETS_S:
+        if accepted and case.began + (record.headers_sent or 0) < (case.told.left_at or 0) - case.in_sockets_s:
             yield "free although a provider had accepted long before"
 
 

@@ -41,7 +41,8 @@ FAULTS: Final = (
 #: What ends only when the client leaves.
 HANGS: Final = ("hang_headers", "hang_headers_after_accept", "hang_mid", "hang_before_done", "5xx_hang_body")
 #: Answers of a believable pace: tokens a second.
-PACES: Final = (25, 40, 80)
+PACES: Final = (20, 30, 40)
+PULSE_S: Final = 0.01
 #: No call of the crowd takes longer, unless the gateway leaves its client waiting.
 PATIENCE_S: Final = 20
 
@@ -104,10 +105,10 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
     leaves = kind == "hang" or dice.random() < 0.42
     cut = (dice.choice(("at once", "later", "later")) if kind == "hang" else dice.choice(cuts)) if leaves else None
     pace = dice.choice(PACES) if kind == "plain" and dice.random() < 0.8 else 0
-    tokens = dice.randint(20, 60) if pace else dice.randint(1, 120)
+    tokens = dice.randint(20, 50) if pace else dice.randint(1, 120)
     if trigger == "split_utf8":
         tokens = 2  # every byte is a write of its own
-    extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if pace else "[first=500]"
+    extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if pace else "[first=1200]"
     return Spec(
         tag=f"c{number:05}",
         model=dice.choice(MODELS),
@@ -118,40 +119,56 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
         pace=pace,
         extra_cues=extra,
         cut=cut,
-        cut_at=dice.uniform(0, 0.8) if cut == "later" else dice.uniform(1, 8000),
+        cut_at=dice.uniform(0, 1.6) if cut == "later" else dice.uniform(1, 8000),
         resets=dice.random() < 0.3,
     )
 
 
 @dataclass(slots=True)
 class Crowd:
-    """Makes the calls, never more than `size` at a time; `most` is how many there were at once."""
+    """Makes the calls, never more than `size` at a time.
+
+    `lateness` says how late, in seconds, the one loop of clients, gateway and providers came to what was due.
+    """
 
     house: House
     ledger: LedgerView
     size: int
     told: list[Told] = field(default_factory=list)
-    running: int = 0
-    most: int = 0
-    sum_running: int = 0
+    lateness: list[float] = field(default_factory=list)
+    _running: int = 0
+    _sum_running: int = 0
+
+    @property
+    def at_a_time(self) -> float:
+        """How many calls ran when one began, on average."""
+        return self._sum_running / len(self.told)
 
     async def make(self, calls: Iterator[Spec]) -> None:
-        async with trio.open_nursery() as nursery:
-            for _ in range(self.size):
-                nursery.start_soon(self._worker, calls)
+        async with trio.open_nursery() as pulse:
+            pulse.start_soon(self._pulse)
+            async with trio.open_nursery() as workers:
+                for _ in range(self.size):
+                    workers.start_soon(self._worker, calls)
+            pulse.cancel_scope.cancel()
+
+    async def _pulse(self) -> None:
+        while True:
+            due = trio.current_time() + PULSE_S
+            await trio.sleep_until(due)
+            self.lateness.append(trio.current_time() - due)
 
     async def _worker(self, calls: Iterator[Spec]) -> None:
         for spec in calls:
-            self.running += 1
-            self.most = max(self.most, self.running)
-            self.sum_running += self.running
+            self._running += 1
+            self._sum_running += self._running
             try:
                 with trio.fail_after(PATIENCE_S):
                     self.told.append(await self._call(spec))
             except trio.TooSlowError as error:
                 error.add_note(f"unanswered: {spec}")
                 raise
-            self.running -= 1
+            self._running -= 1
 
     async def _call(self, spec: Spec) -> Told:
         told = Told(spec)

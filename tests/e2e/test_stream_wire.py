@@ -169,9 +169,7 @@ async def test_an_error_that_comes_with_the_first_content_is_tried_again_and_its
     caller: Caller,
 ) -> None:
     async with caller.stream(question("[tag=once] [mock=error_mid]", "sarvam-30b")) as stream:
-        events = await stream.events()
-    assert text_of(events[:-1]) == ""
-    assert events[-1].data["error"]["code"] == "upstream_error"
+        assert stream.status == 502
     assert len(caller.upstream("once")) == 2
 
 
@@ -185,7 +183,7 @@ async def test_before_content_the_next_provider_answers_and_the_text_comes_once(
 
 @pytest.mark.parametrize(("trigger", "last"), [("noisy_headers", DONE), ("error_mid", "error")])
 async def test_the_body_ends_at_once_after_its_last_event(caller: Caller, trigger: str, last: str) -> None:
-    async with caller.stream(question(f"[mock={trigger}] [tokens=8]")) as stream:
+    async with caller.stream(question(f"[mock={trigger}] [tokens=8] [pace=200]")) as stream:
         events = await stream.events()
     assert last in events[-1].payload
     assert stream.ended_well

@@ -1,0 +1,183 @@
+"""`python -m app` for its operator: the doctor finds what is wrong, and every command fails with one clear message."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from app import doctor
+from app.config import Secret, Settings
+from tests.e2e.process import ROOT, as_environment
+from tests.house import Ground, open_ground
+
+
+async def findings(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """The doctor's exit code and lines."""
+    capsys.readouterr()
+    code = await doctor.run(settings)
+    return code, capsys.readouterr().out.splitlines()
+
+
+def change(ground: Ground, sql: str) -> None:
+    with closing(sqlite3.connect(ground.settings.sqlite_path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        assert connection.execute(sql).rowcount > 0
+
+
+async def test_a_good_installation_has_nothing_to_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_ground(tmp_path) as ground:
+        code, lines = await findings(ground.settings, capsys)
+    assert code == 0
+    assert [line for line in lines if line.startswith("FIX")] == []
+    answered = [line.partition(": answered with status")[0] for line in lines if "answered" in line]
+    assert answered == [f"ok   {name}" for name in ("openrouter", "cloudflare", "sarvam", "fast")]
+
+
+async def close_the_port(ground: Ground) -> dict[str, Any]:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    await listeners[0].aclose()
+    return {"sarvam_base_url": f"http://127.0.0.1:{port}"}
+
+
+#: What is wrong, and the line that must say so with the advice after it.
+TROUBLES: list[tuple[dict[str, Any], str, str]] = [
+    ({"secret_key": Secret()}, "FIX  SECRET_KEY is not set", "Make one with"),
+    ({"openrouter_api_key": Secret()}, "FIX  openrouter: not configured", "Set OPENROUTER_API_KEY"),
+    ({"cloudflare_api_token": Secret()}, "FIX  cloudflare: not configured", "Set CLOUDFLARE_API_TOKEN and"),
+    ({"database_url": "sqlite:////dev/null/gateway.db"}, "FIX  sqlite:////dev/null/gateway.db: ", "Check the path"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "line", "advice"), TROUBLES)
+async def test_what_is_wrong_is_named_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, Any], line: str, advice: str
+) -> None:
+    async with open_ground(tmp_path) as ground:
+        code, lines = await findings(replace(ground.settings, **wrong), capsys)
+    assert code == 1
+    (at,) = [number for number, each in enumerate(lines) if each.startswith("FIX")]
+    assert lines[at].startswith(line)
+    assert lines[at + 1].strip().startswith(advice)
+
+
+async def test_a_provider_that_is_away_is_told_from_one_that_refuses_the_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuse(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with open_ground(tmp_path) as ground, trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, refuse, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        away = await close_the_port(ground)
+        settings = replace(ground.settings, fast_base_url=f"http://127.0.0.1:{port}/v1", **away)
+        code, lines = await findings(settings, capsys)
+        nursery.cancel_scope.cancel()
+    assert code == 1
+    wrong = [line for line in lines if line.startswith("FIX")]
+    assert wrong[0].startswith("FIX  sarvam: not reached (")
+    assert wrong[1:] == ["FIX  fast: answered with status 401"]
+    assert "     Its key is refused: check FAST_API_KEY." in lines
+
+
+@pytest.mark.parametrize(
+    ("sql", "line"),
+    [
+        ("UPDATE tenants SET balance = balance - 1", "FIX  the books of 1 tenants do not balance: ten_"),
+        ("DELETE FROM catalog_entries WHERE kind = 'rates'", ": no valid catalog (rates: rates: "),
+        ("INSERT INTO schema_steps VALUES (999, 'future')", ": The database is at schema 999, this version knows"),
+    ],
+)
+async def test_a_database_that_is_not_in_order_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str, line: str
+) -> None:
+    async with open_ground(tmp_path) as ground:
+        change(ground, sql)
+        code, lines = await findings(ground.settings, capsys)
+    assert code == 1
+    (wrong,) = [each for each in lines if each.startswith("FIX")]
+    assert line in wrong
+
+
+async def test_no_secret_is_in_what_the_doctor_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    canary = Secret("wombat-canary-0123456789")
+    named: dict[str, Any] = dict.fromkeys(("secret_key", "openrouter_api_key", "sarvam_api_key"), canary)
+    async with open_ground(tmp_path) as ground:
+        _, lines = await findings(replace(ground.settings, **named), capsys)
+    assert lines
+    assert not any("canary" in line for line in lines)
+
+
+def run_command(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=as_environment(settings), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def empty_file(path: Path) -> None:
+    path.write_bytes(b"this is no database " * 100)
+
+
+def newer_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE schema_steps (step BIGINT PRIMARY KEY, name TEXT NOT NULL)")
+        connection.execute("INSERT INTO schema_steps VALUES (999, 'future')")
+
+
+def nothing(path: Path) -> None:
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "said"),
+    [
+        (newer_database, ["serve"], "The database is at schema 999, this version knows"),
+        (empty_file, ["serve"], "gateway.db: file is not a database"),
+        (nothing, ["serve"], "rates"),
+        (nothing, ["serve", "--port", "no"], "PORT: 'no' is not a number"),
+    ],
+)
+def test_a_command_that_cannot_work_says_why_and_shows_no_traceback(
+    tmp_path: Path, prepare: Callable[[Path], None], words: list[str], said: str
+) -> None:
+    path = tmp_path / "gateway.db"
+    prepare(path)
+    settings = Settings(database_url=f"sqlite:///{path}", secret_key=Secret("a secret for tests only"), port=0)
+    done = run_command(settings, *words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_gateway_without_a_secret_does_not_start(tmp_path: Path) -> None:
+    done = run_command(Settings(database_url=f"sqlite:///{tmp_path / 'gateway.db'}"), "serve")
+    assert (done.returncode, "SECRET_KEY: not set; make one with" in done.stderr) == (1, True)
+
+
+def test_a_migration_says_where_and_can_be_repeated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'gateway.db'}"
+    for _ in range(2):
+        done = run_command(Settings(), "migrate", "--database", url)
+        assert (done.returncode, done.stdout) == (0, f"{url} is up to date.\n")
+
+
+def test_help_names_every_setting_and_shows_no_secret_default() -> None:
+    done = run_command(Settings(), "--help")
+    assert done.returncode == 0
+    assert [name for name in ("DATABASE_URL", "SECRET_KEY", "HOLD_S", "LOG_LEVEL") if name not in done.stdout] == []
+    assert "***" not in done.stdout
