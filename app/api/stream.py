@@ -12,7 +12,6 @@ from app.api.exchange import Exchange, Headers
 from app.core.accumulate import Accumulator
 from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
-from app.core.ledger import rate_headers
 from app.core.writer import StreamWriter
 from app.usecases.sink import Served
 
@@ -40,7 +39,7 @@ def served_headers(served: Served, exchange: Exchange) -> Headers:
         (b"x-cm-attempts", str(served.attempts).encode()),
         (b"openai-processing-ms", str(int((trio.current_time() - exchange.began) * 1000)).encode()),
     ]
-    headers += [(name.encode(), value.encode()) for name, value in rate_headers(served.rate).items()]
+    headers += [(name.encode(), value.encode()) for name, value in served.allowance.headers().items()]
     if served.provider:
         headers.append((b"x-cm-provider", served.provider.encode()))
     if served.dropped:

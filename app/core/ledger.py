@@ -7,8 +7,9 @@ import functools
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from app.core.allowance import Allowance, MonthlyCap, refused_rate_headers
 from app.core.errors import Problem
-from app.core.limits import Rate, RateState, take
+from app.core.limits import Rate, take
 
 #: How a call's hold stands. `held` is the only open state; the other three are final (design.md invariant 2).
 State = Literal["held", "posted", "voided", "expired"]
@@ -75,10 +76,10 @@ def seconds_to_next_month(at_us: int) -> float:
     return (first - now).total_seconds()
 
 
-def admit(standing: Standing, limits: Limits, hold: int, at_us: int) -> RateState:
+def admit(standing: Standing, limits: Limits, hold: int, at_us: int) -> Allowance:
     """Whether a call that needs `hold` ucr may start; the checks 6 to 12 of spec.md section 3, in that order.
 
-    Returns the rate state to store. Raises the first Problem that applies; a refusal changes nothing.
+    Returns what is left of the limits. Raises the first Problem that applies; a refusal changes nothing.
     """
     rate = take(limits.rate, standing.key_tat_us, at_us)
     if not rate.allowed:
@@ -86,7 +87,7 @@ def admit(standing: Standing, limits: Limits, hold: int, at_us: int) -> RateStat
             "rate_limit_exceeded",
             f"This key allows {limits.rate.per_minute} requests a minute. Wait for the time in Retry-After.",
             retry_after_s=rate.retry_after_us / 1e6,
-            headers=rate_headers(rate),
+            headers=refused_rate_headers(rate, at_us),
         )
     if standing.key_in_flight >= limits.concurrency:
         raise Problem(
@@ -94,20 +95,20 @@ def admit(standing: Standing, limits: Limits, hold: int, at_us: int) -> RateStat
             f"This key allows {limits.concurrency} requests at the same time. Wait until one of yours has ended.",
             retry_after_s=HELD_RETRY_S,
         )
-    if limits.monthly_calls is not None:
-        _check_cap(standing, limits.monthly_calls, at_us)
+    cap = None if limits.monthly_calls is None else _check_cap(standing, limits.monthly_calls, at_us)
     _check_budget("key", limits.key_budget, standing.key_spent, standing.key_held, hold)
     _check_budget("organisation", standing.tenant_budget, standing.tenant_spent, standing.held, hold)
     _check_credits(standing, hold)
-    return rate
+    return Allowance(rate, cap)
 
 
-def _check_cap(standing: Standing, cap: int, at_us: int) -> None:
+def _check_cap(standing: Standing, cap: int, at_us: int) -> MonthlyCap:
+    to_reset_s = seconds_to_next_month(at_us)
     if standing.calls_ended >= cap:
         raise Problem(
             "quota_exceeded",
             f"Your plan's {cap} calls of this kind for the month are used up. Upgrade, or wait for the next month.",
-            retry_after_s=seconds_to_next_month(at_us),
+            retry_after_s=to_reset_s,
         )
     if standing.calls_ended + standing.calls_open >= cap:
         raise Problem(
@@ -115,6 +116,7 @@ def _check_cap(standing: Standing, cap: int, at_us: int) -> None:
             f"Your calls in flight would pass your plan's {cap} calls for the month. Wait until one has ended.",
             retry_after_s=HELD_RETRY_S,
         )
+    return MonthlyCap(cap, standing.calls_ended + standing.calls_open + 1, at_us + int(to_reset_s * 1e6))
 
 
 def _check_budget(whose: str, budget: int | None, spent: int, held: int, hold: int) -> None:
@@ -151,12 +153,3 @@ def settle(cost: int, hold: int, balance: int, held: int) -> Settlement:
     """Charge at most the hold plus what no other call holds; the rest is recorded, never owed (B14)."""
     charge = min(cost, hold + max(0, balance - held))
     return Settlement(charge, cost - charge)
-
-
-def rate_headers(rate: RateState) -> dict[str, str]:
-    """The per-key request window in the form OpenAI's clients read (spec.md section 18)."""
-    return {
-        "x-ratelimit-limit-requests": str(rate.limit),
-        "x-ratelimit-remaining-requests": str(rate.remaining),
-        "x-ratelimit-reset-requests": f"{-(-rate.reset_us // 1_000_000)}s",
-    }

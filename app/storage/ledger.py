@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.core import ledger
+from app.core.allowance import Allowance
 from app.core.errors import Problem
 from app.core.identity import Principal, new_id
 from app.core.ledger import Basis, Limits, Outcome, Settlement, Standing, State, month_of
-from app.core.limits import RateState
 from app.storage.database import Transaction
 
 
@@ -80,7 +80,7 @@ _STANDING = """
     WHERE k.tenant_id = ? AND k.id = ?"""
 
 
-def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits, opening: Opening) -> RateState:
+def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits, opening: Opening) -> Allowance:
     """Check everything that may refuse a call and take its hold, in one transaction (design.md section 4.3).
 
     Raises Problem with the refusal, StaleKey when the key must be read again; nothing is written then.
@@ -90,12 +90,12 @@ def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits,
     if row is None:
         raise StaleKey
     standing = Standing(*row)
-    if standing.key_version + standing.tenant_version != principal.version or not standing.key_active:
+    if standing.key_version + standing.tenant_version != principal.version or not _lives(standing, opening.at_us):
         raise StaleKey
-    rate = ledger.admit(standing, limits, opening.hold, opening.at_us)
+    allowance = ledger.admit(standing, limits, opening.hold, opening.at_us)
     db.run(
         "UPDATE api_keys SET tat = ?, in_flight = in_flight + 1, held = held + ? WHERE tenant_id = ? AND id = ?",
-        *(rate.tat_us, opening.hold, tenant_id, principal.key_id),
+        *(allowance.rate.tat_us, opening.hold, tenant_id, principal.key_id),
     )
     db.run("UPDATE tenants SET held = held + ? WHERE id = ?", opening.hold, tenant_id)
     db.run(
@@ -109,7 +109,13 @@ def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits,
         *(tenant_id, opening.id, principal.key_id, opening.request_id, opening.endpoint, opening.category),
         *(opening.model, int(opening.streamed), month, opening.at_us, opening.hold, opening.expires_us),
     )
-    return rate
+    return allowance
+
+
+def _lives(standing: Standing, at_us: int) -> bool:
+    """Whether key and tenant may call at all; reading the key again tells why not."""
+    expired = standing.key_expires_us is not None and standing.key_expires_us <= at_us
+    return standing.key_active and not expired and standing.tenant_status == "active"
 
 
 def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us: int) -> bool:

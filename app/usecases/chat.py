@@ -103,7 +103,7 @@ class ChatCall:
         self._plan = plan
         self._call = call
         self._sink = sink
-        self._served = Served(call.id, plan.model.id, int(time.time()), call.rate)
+        self._served = Served(call.id, plan.model.id, int(time.time()), call.allowance)
         self._journal = Journal(call.receipt)
         self._tally = Tally(plan.prices[plan.model.id], plan.prompt_tokens)
         self._target: Target | None = None

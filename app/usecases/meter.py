@@ -19,11 +19,11 @@ import msgspec
 import structlog
 import trio
 
+from app.core.allowance import Allowance
 from app.core.billing import Bill
 from app.core.errors import Problem
 from app.core.identity import Clock, Principal, new_id, now_us
 from app.core.ledger import Limits, Outcome, State
-from app.core.limits import RateState
 from app.storage import ledger
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Closing, Ending, Opening
@@ -57,7 +57,7 @@ class Call:
     id: str
     tenant_id: str
     hold_ucr: int
-    rate: RateState
+    allowance: Allowance
     _meter: Meter
     #: What a client that leaves now owes; asked at most once, when the block is left by a cancel.
     on_cancel: Callable[[], Bill] = field(default=lambda: Bill("cancelled", 0, "none", "B2"))
@@ -140,7 +140,10 @@ class Meter:
                         raise
                     await trio.sleep(SETTLE_RETRY_S)
         log.error("meter.settle_failed", call=call_id, cost_ucr=closing.cost, basis=closing.basis)
-        raise Problem("storage_unavailable", "The answer could not be accounted for and was not charged. Try again.")
+        raise Problem(
+            "storage_unavailable",
+            "The answer could not be accounted for in time. Its receipt will tell whether it was charged.",
+        )
 
     async def run_sweeper(self, every_s: float) -> None:
         """Free the holds of calls whose process died: they end `expired`, uncharged, `interrupted` (B12, B13)."""
@@ -174,14 +177,14 @@ class Meter:
         )
         tenant = principal.tenant_id
         try:
-            rate = await self.db.write(
+            allowance = await self.db.write(
                 lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False
             )
         except Problem as problem:
             if problem.code == "storage_unavailable":  # It may still happen: then nobody would end it.
                 self.db.write_later(lambda db: ledger.end(db, tenant, opening.id, Closing.unasked(self.clock())))
             raise
-        return Call(opening.id, tenant, ask.hold_ucr, rate, self)
+        return Call(opening.id, tenant, ask.hold_ucr, allowance, self)
 
     async def _leave(self, call: Call, *, cancelled: bool) -> None:
         if call.ending is not None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.core.allowance import Allowance
 from app.core.deltas import Delta, Usage
-from app.core.limits import RateState
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Served:
     id: str
     model: str
     created: int
-    rate: RateState
+    allowance: Allowance
     provider: str = ""
     attempts: int = 0
     dropped: tuple[str, ...] = ()

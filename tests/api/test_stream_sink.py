@@ -14,6 +14,7 @@ from trio.testing import MockClock
 
 from app.api.exchange import Exchange, Headers
 from app.api.stream import StreamRules, StreamSink
+from app.core.allowance import Allowance
 from app.core.chat_stream import ChatWriter
 from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
@@ -85,7 +86,7 @@ async def a_stream(rules: StreamRules = RULES, *, early: bool = True) -> AsyncIt
     sink = StreamSink(cast(Exchange, wire), rules, make_writer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sink.run_clock)
-        sink.admitted(Served("chatcmpl-1", "m", 0, RateState(True, 0, 60, 59, 0, 0)), early=early)
+        sink.admitted(Served("chatcmpl-1", "m", 0, Allowance(RateState(True, 0, 60, 59, 0, 0))), early=early)
         yield sink, wire
         nursery.cancel_scope.cancel()
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.allowance import Allowance, MonthlyCap, iso_time, rate_headers
 from app.core.errors import Problem
 from app.core.ledger import (
     Limits,
@@ -16,7 +17,6 @@ from app.core.ledger import (
     Standing,
     admit,
     month_of,
-    rate_headers,
     seconds_to_next_month,
     settle,
 )
@@ -101,6 +101,9 @@ def test_a_rate_refusal_carries_the_window() -> None:
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "60s",
+        "X-RateLimit-Limit": "60",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": iso_time(NOON + 60_000_000),
     }
 
 
@@ -131,7 +134,10 @@ def test_a_call_that_fits_exactly_may_start() -> None:
         calls_open=1,
     )
     limits = replace(PLENTY, monthly_calls=100, key_budget=HOLD + 7)
-    assert admit(standing, limits, HOLD, NOON) == RateState(True, NOON + 1_000_000, 60, 59, 0, 1_000_000)
+    assert admit(standing, limits, HOLD, NOON) == Allowance(
+        RateState(True, NOON + 1_000_000, 60, 59, 0, 1_000_000),
+        MonthlyCap(100, 100, NOON + int(seconds_to_next_month(NOON) * 1e6)),
+    )
 
 
 MONEY = st.integers(0, 10**9)

@@ -119,7 +119,7 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
         pace=pace,
         extra_cues=extra,
         cut=cut,
-        cut_at=dice.uniform(0, 1.6) if cut == "later" else dice.uniform(1, 8000),
+        cut_at=dice.uniform(0, 0.3 if kind == "fault" else 1.6) if cut == "later" else dice.uniform(1, 8000),
         resets=dice.random() < 0.3,
     )
 

@@ -23,6 +23,8 @@ from tests.storage.making import DAY_0, make_principal
 
 CREDIT: Final = 10_000
 HOLD_S: Final = 900.0
+#: Columns of a call that say how it ended.
+FINAL: Final = ("state", "outcome", "charge", "basis", "rule")
 BILL: Final = Bill("completed", 60, "provider_usage", "B5")
 
 
