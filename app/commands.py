@@ -62,8 +62,6 @@ def configure_log(level: str) -> None:
 
 
 def tune_interpreter() -> None:
-    """For a server: worker threads get their turn in 1 ms, and the collector leaves what lives for ever alone."""
+    """For a server: worker threads get their turn in 1 ms, and the collector looks less often."""
     sys.setswitchinterval(0.001)
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(20_000, 20, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -91,6 +92,8 @@ async def run_until_signal(settings: Settings, on_ready: Callable[[list[str]], N
     async with trio.open_nursery() as nursery:
         await nursery.start(watch_signals, shutdown, hurry)
         urls = await nursery.start(run)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not worth looking at again: full collections stop the loop
         log.info("gateway.serving", urls=urls)
         if on_ready is not None:
             on_ready(urls)

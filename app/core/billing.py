@@ -68,6 +68,29 @@ class Tally:
         self._bound = 0
         return self.price.tokens_ucr(self.prompt_tokens, self._counted)
 
+    def mark(self) -> int:
+        """A point to go back to with `add_what_fits`."""
+        return len(self._pieces)
+
+    def add_what_fits(self, mark: int, deltas: list[Delta], limit_ucr: int) -> list[Delta]:
+        """Go back to `mark` and take in as many of `deltas` as `limit_ucr` pays for; returns these."""
+        self._rewind(mark)
+        fitting: list[Delta] = []
+        for delta in deltas:
+            before = self.mark()
+            self.add([delta])
+            if self.running_cost_ucr(0) > limit_ucr:
+                self._rewind(before)
+                break
+            fitting.append(delta)
+        return fitting
+
+    def _rewind(self, mark: int) -> None:
+        del self._pieces[mark:]
+        self._counted = count_text("".join(self._pieces))
+        self._unseen.clear()
+        self._bound = 0
+
     def text(self) -> str:
         """Everything that was generated, for one exact count at the end."""
         return "".join(self._pieces)
@@ -82,10 +105,13 @@ class Tally:
         self._bound += len(text) if text.isascii() else len(text) * WIDEST_CHAR
 
 
-def finished_bill(usage: Usage | None, price: TokenPrice, prompt: int, completion: int) -> Bill:
-    """The provider finished: its usage, an explicit 0 included (B5, B8, B10), else our own count (B9)."""
+def finished_bill(usage: Usage | None, price: TokenPrice, prompt: int, completion: int, *, short: bool = False) -> Bill:
+    """The provider finished: its usage, an explicit 0 included (B5, B8), else our own count (B9).
+
+    `short`: it ended by length, or without its own end mark (B10).
+    """
     if usage is not None:
-        rule = "B8" if usage.prompt == 0 and usage.completion == 0 else "B5"
+        rule = "B8" if usage.prompt == 0 and usage.completion == 0 else "B10" if short else "B5"
         return Bill("completed", price.cost_ucr(usage), "provider_usage", rule)
     return Bill("completed", price.tokens_ucr(prompt, completion), "tokenizer_estimate", "B9")
 

@@ -19,7 +19,7 @@ from app.providers.upstream import BROKEN, Reply, Request, Upstream
 HTTP_OK: Final = 200
 LIST_S: Final = 10.0
 #: How long the end mark of an answer that is complete is waited for.
-END_S: Final = 0.5
+END_S: Final = 2.0
 JSON_ANSWER_CAP: Final = 32 * 1024 * 1024
 
 
@@ -39,6 +39,8 @@ class ChatReply:
         self._streams = True
         self._ended = False
         self._handed_out = False
+        #: The answer is complete but its own end mark never came.
+        self.unmarked = False
         self._failure: UpstreamError | None = None
 
     async def __aenter__(self) -> Self:
@@ -57,8 +59,12 @@ class ChatReply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._ended:
-            await self._reply.drain()
+        try:
+            if error is None and self._ended:
+                await self._reply.drain()
+        except BaseException as broken:
+            await self._request.__aexit__(type(broken), broken, broken.__traceback__)
+            raise
         await self._request.__aexit__(kind, error, trace)
 
     @property
@@ -113,6 +119,7 @@ class ChatReply:
             return await self._reply.receive()
         with trio.move_on_after(END_S), suppress(UpstreamError):
             return await self._reply.receive()
+        self.unmarked = True
         return b""
 
     async def _read_json(self, first: bytes) -> list[Delta]:

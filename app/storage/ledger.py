@@ -118,30 +118,29 @@ def _lives(standing: Standing, at_us: int) -> bool:
     return standing.key_active and not expired and standing.tenant_status == "active"
 
 
-def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us: int) -> bool:
-    """Grow an open hold by `more` if the free balance and the budgets bear it. False leaves everything as it was."""
+def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us: int) -> int:
+    """Grow an open hold by `more`, or by what the free balance and the budgets still bear; returns by how much."""
     row = db.one(
-        "SELECT c.key_id, c.month, t.balance - t.held, t.budget, t.held, "
-        "CASE WHEN t.spent_month = c.month THEN t.spent ELSE 0 END, k.budget, k.held, "
-        "CASE WHEN k.spent_month = c.month THEN k.spent ELSE 0 END "
+        "SELECT c.key_id, t.balance - t.held, "
+        "t.budget - t.held - CASE WHEN t.spent_month = c.month THEN t.spent ELSE 0 END, "
+        "k.budget - k.held - CASE WHEN k.spent_month = c.month THEN k.spent ELSE 0 END "
         "FROM calls c JOIN tenants t ON t.id = c.tenant_id JOIN api_keys k ON k.id = c.key_id "
         "WHERE c.tenant_id = ? AND c.id = ? AND c.state = 'held'",
         *(tenant_id, call_id),
     )
     if row is None:
-        return False
-    key_id, _, free, budget, held, spent, key_budget, key_held, key_spent = row
-    if free < more or (budget is not None and spent + held + more > budget):
-        return False
-    if key_budget is not None and key_spent + key_held + more > key_budget:
-        return False
-    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", more, tenant_id)
-    db.run("UPDATE api_keys SET held = held + ? WHERE tenant_id = ? AND id = ?", more, tenant_id, key_id)
+        return 0
+    key_id, *rooms = row
+    granted: int = min(more, *(room for room in rooms if room is not None))
+    if granted <= 0:
+        return 0
+    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", granted, tenant_id)
+    db.run("UPDATE api_keys SET held = held + ? WHERE tenant_id = ? AND id = ?", granted, tenant_id, key_id)
     db.run(
         "UPDATE calls SET hold = hold + ?, expires_at = ? WHERE tenant_id = ? AND id = ?",
-        *(more, expires_us, tenant_id, call_id),
+        *(granted, expires_us, tenant_id, call_id),
     )
-    return True
+    return granted
 
 
 #: Only forward: an ending that was stamped just before the turn of the month may be written after it.

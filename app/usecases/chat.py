@@ -18,7 +18,7 @@ import trio
 from app.core import tokens
 from app.core.billing import Bill, Tally, cut_bill, finished_bill
 from app.core.chat import ChatRequest
-from app.core.deltas import Usage
+from app.core.deltas import Delta, Usage
 from app.core.echo import without_echo
 from app.core.errors import UpstreamError
 from app.core.identity import Principal
@@ -133,13 +133,14 @@ class ChatCall:
         """What a client that leaves at this moment owes (B2, B3, B4; B10 once finish and usage are known)."""
         reply = self._reply
         phase = "before acceptance" if reply is None else "mid-answer" if self._has_content else "before first token"
-        self._close_journal(cancelled_at=phase, usage=reply and reply.normaliser.usage)
         if reply is None:
+            self._close_journal(cancelled_at=phase)
             return Bill("cancelled", 0, "none", "B2")
         usage = reply.normaliser.usage
+        counted = 0 if usage is not None else tokens.count_text(self._tally.text())
+        self._close_journal(cancelled_at=phase, usage=usage or self._counted_usage(counted))
         if usage is not None and reply.normaliser.finished:
             return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B10")
-        counted = 0 if usage is not None else tokens.count_text(self._tally.text())
         return self._cut("cancelled", usage, counted, reply)
 
     @property
@@ -209,15 +210,21 @@ class ChatCall:
         while (deltas := await reply.read()) is not None:
             if not deltas:
                 continue
+            mark = self._tally.mark()
             self._tally.add(deltas)
             cost = self._tally.running_cost_ucr(self._call.hold_ucr // 2)
-            if not await self._call.cover(cost, step, ceiling):
+            if await self._call.cover(cost, step, ceiling):
+                await self._write(deltas)
+            else:
+                await self._write(self._tally.add_what_fits(mark, deltas, self._call.hold_ucr))
                 raise _CreditsUsedUp
-            if not self._has_content:
-                self._has_content = True
-                self._journal.content_came()
-            await self._sink.write(deltas)
         await self._finish(reply)
+
+    async def _write(self, deltas: list[Delta]) -> None:
+        if not self._has_content:
+            self._has_content = True
+            self._journal.content_came()
+        await self._sink.write(deltas)
 
     async def _finish(self, reply: ChatReply) -> None:
         """The provider is done: settle, then let the client see the end (design.md invariant 5)."""
@@ -226,7 +233,8 @@ class ChatCall:
         if not normaliser.has_content and "length" not in normaliser.finishes.values():
             raise UpstreamError("upstream_error", EMPTY, retry="once", breaker="count", detail="empty answer")
         counted = 0 if usage is not None else await count_output(self._tally.text())
-        bill = finished_bill(usage, self._price, self._plan.prompt_tokens, counted)
+        short = reply.unmarked or "length" in normaliser.finishes.values()
+        bill = finished_bill(usage, self._price, self._plan.prompt_tokens, counted, short=short)
         if self._router_picked and not self._request.stream and normaliser.upstream_model:
             self._served.model = normaliser.upstream_model
         await self._post(bill, usage, normaliser.finishes, counted)
@@ -244,9 +252,13 @@ class ChatCall:
 
     async def _post(self, bill: Bill, usage: Usage | None, finishes: Mapping[int, str], counted: int) -> None:
         """Settle, then send the end."""
+        usage = usage or self._counted_usage(counted)
         self._close_journal(usage=usage, finish_reasons=dict(finishes))
         await self._call.post(bill)
-        await self._sink.finish(finishes, usage or Usage(self._plan.prompt_tokens, counted))
+        await self._sink.finish(finishes, usage)
+
+    def _counted_usage(self, counted: int) -> Usage:
+        return Usage(self._plan.prompt_tokens, counted)
 
     async def _give_up(self, failure: UpstreamError) -> None:
         self._close_journal(failure=failure.code)

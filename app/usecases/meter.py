@@ -64,7 +64,7 @@ class Call:
     #: Facts for the receipt, kept with the final row.
     receipt: dict[str, Any] = field(default_factory=dict)
     ending: Ending | None = None
-    #: Whether the hold may still grow: a refusal is final for this call.
+    #: Whether the hold may still grow: getting less than was asked for is final for this call.
     growing: bool = True
 
     async def cover(self, cost_ucr: int, step_ucr: int, ceiling_ucr: int | None) -> bool:
@@ -78,11 +78,11 @@ class Call:
             wanted = max(self.hold_ucr, cost_ucr) + step_ucr
             more = (wanted if ceiling_ucr is None else min(wanted, ceiling_ucr)) - self.hold_ucr
             expires = self._meter.clock() + self._meter.hold_us
-            self.growing = await self._meter.db.write(
+            granted = await self._meter.db.write(
                 lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires), durable=False
             )
-            if self.growing:
-                self.hold_ucr += more
+            self.growing = granted == more
+            self.hold_ucr += granted
         return cost_ucr <= self.hold_ucr
 
     async def post(self, bill: Bill) -> Ending:
@@ -142,7 +142,7 @@ class Meter:
         log.error("meter.settle_failed", call=call_id, cost_ucr=closing.cost, basis=closing.basis)
         raise Problem(
             "storage_unavailable",
-            "The answer could not be accounted for in time. Its receipt will tell whether it was charged.",
+            "The answer could not be accounted for in time. Look at its receipt before you try again.",
         )
 
     async def run_sweeper(self, every_s: float) -> None:

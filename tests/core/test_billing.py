@@ -97,3 +97,23 @@ def test_everything_that_was_generated_is_tallied() -> None:
 
 def test_an_answer_that_never_came_costs_its_prompt_only() -> None:
     assert Tally(PRICE, 11).running_cost_ucr(0) == 11 * 100
+
+
+@given(DELTAS, DELTAS, st.integers(0, 400_000))
+def test_what_fits_is_the_longest_beginning_that_the_limit_pays_for(
+    before: list[Delta], more: list[Delta], limit_ucr: int
+) -> None:
+    tally = Tally(PRICE, 0)
+    tally.add(before)
+    mark, said = tally.mark(), tally.text()
+    tally.add(more)
+    fitting = tally.add_what_fits(mark, more, limit_ucr)
+    assert fitting == more[: len(fitting)]
+    only_fitting = Tally(PRICE, 0)
+    only_fitting.add(fitting)
+    assert tally.text() == said + only_fitting.text()
+    if fitting:
+        assert tally.running_cost_ucr(0) <= limit_ucr
+    if len(fitting) < len(more):
+        tally.add([more[len(fitting)]])
+        assert tally.running_cost_ucr(0) > limit_ucr

@@ -56,6 +56,8 @@ async def test_a_client_that_leaves_is_charged_by_the_table_and_its_provider_is_
     form: str, phase: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(openrouter.CANCEL, "simulated", "stops_billing")
+    # A complete answer is soon ended without its mark; here the mark is waited for until the client has left.
+    monkeypatch.setattr("app.providers.chat.END_S", 60.0)
     dice = random.Random(f"{form} {phase} {way}")
     runs = STUCK_RUNS if way == "stops reading" else RUNS
     async with open_matrix(tmp_path) as matrix:

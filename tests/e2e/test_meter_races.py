@@ -150,16 +150,16 @@ async def test_a_settlement_and_the_sweeper_end_a_call_once(tmp_path: Path) -> N
 
 
 async def test_of_two_extensions_that_want_the_last_credits_one_gets_them(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, credit=2 * HOLD + 2 * HOLD - 1) as desk:
+    async with open_desk(tmp_path, credit=3 * HOLD) as desk:
         here, there = desk.meters
         for _ in range(PAIRS):
             async with here.open_call(desk.principal, ask()) as one, there.open_call(desk.principal, ask()) as other:
-                # Each is used up and wants a step as large as its hold: there is enough for one and a bit.
+                # Each is used up and wants a step as large as its hold: there is enough for one.
                 grown = await together(lambda: cover(one), lambda: cover(other))
                 assert Counter(grown) == Counter([True, False])
-                assert desk.money() == (4 * HOLD - 1, 3 * HOLD)
+                assert desk.money() == (3 * HOLD, 3 * HOLD)
                 assert sorted(row.hold for row in desk.ledger.rows("state = 'held'")) == [HOLD, 2 * HOLD]
-        assert desk.money() == (4 * HOLD - 1, 0)
+        assert desk.money() == (3 * HOLD, 0)
 
 
 def cover(call: Call) -> Awaitable[bool]:

@@ -136,8 +136,8 @@ async def test_after_a_fault_the_next_call_is_served_and_charged(caller: Caller,
     [
         ("usage_zero", "provider_usage", "B8", True),
         ("no_usage", "tokenizer_estimate", "B9", False),
-        ("length", "provider_usage", "B5", False),
-        ("drop_after_usage", "provider_usage", "B5", False),
+        ("length", "provider_usage", "B10", False),
+        ("drop_after_usage", "provider_usage", "B10", False),
     ],
 )
 async def test_a_finished_answer_is_charged_on_the_best_figure_there_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,10 @@ class Purse:
         self.month, self.total = month, self.spent(month) + amount
 
     def bears(self, month: str, amount: int) -> bool:
-        return self.budget is None or self.spent(month) + amount <= self.budget
+        return amount <= self.room(month)
+
+    def room(self, month: str) -> float:
+        return math.inf if self.budget is None else self.budget - self.spent(month)
 
 
 @dataclass(eq=False)
@@ -88,14 +92,17 @@ class Tenant:
             return "insufficient_credits" if self.balance < hold else "credits_held"
         return None
 
-    def may_grow(self, call: Call, more: int) -> bool:
+    def growth(self, call: Call, more: int) -> int:
+        """By how much a hold that wants `more` grows."""
+        if not call.open:
+            return 0
         month = month_of(call.opened_us)
-        return (
-            call.open
-            and self.balance - self.held() >= more
-            and self.purse.bears(month, self.held() + more)
-            and call.key.purse.bears(month, self.held(call.key) + more)
+        rooms = (
+            self.balance - self.held(),
+            self.purse.room(month) - self.held(),
+            call.key.purse.room(month) - self.held(call.key),
         )
+        return int(max(0, min(more, *rooms)))
 
     def end(self, call: Call, state: State, cost: int, at_us: int, *, completed: bool) -> None:
         if not call.open:

@@ -70,9 +70,10 @@ def test_a_hold_grows_up_to_the_free_balance_and_not_beyond(db: SqliteTransactio
     who = make_principal(db, credit=1000)
     open_call(db, who, hold=100)
     later = DAY_0 + 5 * DAY_US
-    assert not ledger.extend(db, who.tenant_id, "call", 901, later)
-    assert only_call(db, "hold", "expires_at") == (100, DAY_0 + DAY_US)
-    assert ledger.extend(db, who.tenant_id, "call", 900, later)
+    assert ledger.extend(db, who.tenant_id, "call", 400, later) == 400
+    assert ledger.extend(db, who.tenant_id, "call", 501, later) == 500
+    assert only_call(db, "hold", "expires_at") == (1000, later)
+    assert ledger.extend(db, who.tenant_id, "call", 1, later + 1) == 0
     assert only_call(db, "hold", "expires_at") == (1000, later)
     assert ledger.balance(db, who.tenant_id) == (1000, 1000)
 
@@ -85,17 +86,17 @@ def test_a_hold_does_not_grow_past_a_budget(db: SqliteTransaction) -> None:
     )
     open_call(db, narrow, "narrow", hold=100)
     open_call(db, wide, "wide", hold=100)
-    assert not ledger.extend(db, tenant, "narrow", 51, DAY_0)
-    assert ledger.extend(db, tenant, "narrow", 50, DAY_0)
-    assert not ledger.extend(db, tenant, "wide", 51, DAY_0)
-    assert ledger.extend(db, tenant, "wide", 50, DAY_0)
+    assert ledger.extend(db, tenant, "narrow", 51, DAY_0) == 50
+    assert ledger.extend(db, tenant, "narrow", 1, DAY_0) == 0
+    assert ledger.extend(db, tenant, "wide", 51, DAY_0) == 50
+    assert ledger.extend(db, tenant, "wide", 1, DAY_0) == 0
 
 
 def test_the_hold_of_an_ended_call_does_not_grow(db: SqliteTransaction) -> None:
     who = make_principal(db)
     open_call(db, who)
     post(db, who)
-    assert not ledger.extend(db, who.tenant_id, "call", 1, DAY_0)
+    assert ledger.extend(db, who.tenant_id, "call", 1, DAY_0) == 0
     assert ledger.balance(db, who.tenant_id) == (940, 0)
 
 

@@ -105,13 +105,13 @@ async def test_a_hold_that_grows_lives_longer(desk: Desk) -> None:
         assert await desk.meter.sweep() == 0
 
 
-async def test_a_refusal_to_grow_is_final_and_what_is_held_may_be_used_up(tmp_path: Path) -> None:
+async def test_the_last_credits_are_held_too_and_then_growing_is_over(tmp_path: Path) -> None:
     async with open_desk(tmp_path, credit=120) as desk, desk.meter.open_call(desk.principal, ask(100)) as call:
         assert await call.cover(90, 50, None)
         commits = desk.engine.commits
-        assert [await call.cover(cost, 50, None) for cost in (99, 100, 101)] == [True, True, False]
+        assert [await call.cover(cost, 50, None) for cost in (119, 120, 121)] == [True, True, False]
         assert desk.engine.commits == commits
-        assert await desk.money() == (120, 100)
+        assert await desk.money() == (120, 120)
 
 
 async def test_a_call_that_costs_nothing_never_writes_to_grow(desk: Desk) -> None:
