@@ -48,6 +48,8 @@ class ChatRequest(Wire, frozen=True):
     plugins: tuple[dict[str, Any], ...]
     #: As sent, with `max_price` in the upstream's spelling.
     provider: dict[str, Any] | None
+    #: Bytes of the body it was parsed from, when that is known.
+    body_bytes: int | None = None
 
     @property
     def model(self) -> str | None:
@@ -80,10 +82,10 @@ class ChatRequest(Wire, frozen=True):
 
 def parse_chat(body: bytes) -> ChatRequest:
     """The chat request in `body`; raises `Problem` 400 that names the field and says what to send."""
-    return read_chat(decode_object(body))
+    return read_chat(decode_object(body), len(body))
 
 
-def read_chat(raw: dict[str, Any]) -> ChatRequest:
+def read_chat(raw: dict[str, Any], body_bytes: int | None = None) -> ChatRequest:
     """As `parse_chat`, from an object that another surface has translated."""
     fields = convert(raw, ChatFields)
     chat_rules.check(fields, raw)
@@ -102,6 +104,7 @@ def read_chat(raw: dict[str, Any]) -> ChatRequest:
         response_format=_response_format(fields, raw),
         plugins=_plugins(fields, raw),
         provider=_provider(fields, raw),
+        body_bytes=body_bytes,
     )
 
 

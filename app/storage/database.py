@@ -26,6 +26,8 @@ QUEUE_SIZE: Final = 1024
 BATCH_SIZE: Final = 256
 RETRY_S: Final = 2.0
 WATCH_S: Final = 0.25
+#: How long a durable write waits for others when the last ones came in company.
+LINGER_S: Final = 0.0015
 log = structlog.get_logger(__name__)
 
 
@@ -157,14 +159,28 @@ async def _run_writer(engine: Engine, receive: trio.MemoryReceiveChannel[Ticket]
     with trio.CancelScope(shield=True), receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.run_watch)
+            crowded = False
             async for first in receive:
-                await _commit(engine, _batch(first, receive))
+                batch = _batch([first], receive)
+                if crowded:
+                    batch = await _gather(engine, batch, receive)
+                crowded = sum(ticket.durable for ticket in batch) > 1
+                await _commit(engine, batch)
             nursery.cancel_scope.cancel()
 
 
-def _batch(first: Ticket, receive: trio.MemoryReceiveChannel[Ticket]) -> list[Ticket]:
-    """Everything that waits, up to a bound. What took too long is left out: its caller has been told."""
-    batch = [first]
+async def _gather(engine: Engine, batch: list[Ticket], receive: trio.MemoryReceiveChannel[Ticket]) -> list[Ticket]:
+    """Commit at once what need not wait for the disk; the rest waits for company, since syncing one costs as much."""
+    quick = [ticket for ticket in batch if not ticket.durable]
+    await _commit(engine, quick)
+    slow = [ticket for ticket in batch if ticket.durable]
+    if slow:
+        await trio.sleep(LINGER_S)
+    return _batch(slow, receive)
+
+
+def _batch(batch: list[Ticket], receive: trio.MemoryReceiveChannel[Ticket]) -> list[Ticket]:
+    """`batch` and everything that waits, up to a bound. What took too long is left out: its caller has been told."""
     while len(batch) < BATCH_SIZE:
         try:
             batch.append(receive.receive_nowait())

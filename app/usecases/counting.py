@@ -9,7 +9,10 @@ from app.core.chat import ChatRequest, prompt_text_bytes
 
 
 async def count_prompt(request: ChatRequest) -> int:
-    if prompt_text_bytes(request) <= tokens.LARGE_BYTES:
+    size = request.body_bytes
+    if size is None or size > tokens.LARGE_BYTES:
+        size = prompt_text_bytes(request)
+    if size <= tokens.LARGE_BYTES:
         return tokens.count_messages(request.messages, request.tools)
     return await trio.to_thread.run_sync(tokens.count_messages, request.messages, request.tools)
 

@@ -67,8 +67,8 @@ def plan_chat(
     """Checks 8 and 9 of spec.md section 3, then routes, prices and limits. Raises Problem; costs nothing."""
     catalog = models.catalog
     tariff = catalog.plans[principal.plan]
-    names = ",".join(sorted(principal.allowed_models))
-    terms = Terms(tariff, allowed_ids(catalog, names), request.has_images)
+    allowed = None if "*" in principal.allowed_models else allowed_ids(catalog, ",".join(principal.allowed_models))
+    terms = Terms(tariff, allowed, request.has_images)
     model, sort = _find(models, request, terms)
     check_effort(request, slash=model.frontier)
     if model.context_window is not None and prompt_tokens > model.context_window * CONTEXT_SLACK:

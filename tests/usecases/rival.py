@@ -73,7 +73,7 @@ async def spend(path: Path, seed: int) -> Counter[str]:
 
         with suppress(Problem):
             for _ in range(ABANDONED):
-                await dying._admit(principals[0], ask(HOLD, limits))
+                await dying.admit(principals[0], ask(HOLD, limits))
                 fates["abandoned"] += 1
         async with trio.open_nursery() as nursery:
             for _ in range(PARALLEL):

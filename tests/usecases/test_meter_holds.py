@@ -32,7 +32,7 @@ async def test_a_hold_whose_settle_never_happened_ends_expired_and_free(desk: De
 async def left_by_a_dead_process(desk: Desk, calls: int, limits: Limits | None = None) -> list[Call]:
     """Calls that were admitted and never ended."""
     wanted = ask(1) if limits is None else ask(1, limits)
-    return [await desk.meter._admit(desk.principal, wanted) for _ in range(calls)]
+    return [await desk.meter.admit(desk.principal, wanted) for _ in range(calls)]
 
 
 async def test_the_sweeper_goes_on_sweeping(desk: Desk, nursery: trio.Nursery) -> None:
