@@ -113,9 +113,16 @@ async def test_of_two_settlements_of_a_call_one_counts_and_both_are_told_which(t
         async def settle_twice(number: int) -> None:
             async with here.open_call(desk.principal, ask()) as call:
                 other = Closing("posted", "completed", 200, "provider_usage", "B5", "{}", desk.clock.now)
-                first, second = await together(
-                    lambda: call.post(bill(100)), lambda: there.end(call.tenant_id, call.id, other)
-                )
+
+                async def post_late() -> Ending:
+                    await trio.sleep(number % 7 / 1000)  # each engine gathers writes for a while: either may be first
+                    return await call.post(bill(100))
+
+                async def end_late() -> Ending:
+                    await trio.sleep(number % 5 / 1000)
+                    return await there.end(call.tenant_id, call.id, other)
+
+                first, second = await together(post_late, end_late)
             assert isinstance(first, Ending)
             assert first == second
             assert desk.ledger.row(call.id).charge == first.charge
