@@ -22,7 +22,7 @@ def bytewise(stream: bytes) -> list[bytes]:
     return fed(*(stream[at : at + 1] for at in range(len(stream))))
 
 
-lines = st.text(st.characters(exclude_characters="\r\n"), max_size=8).map(str.encode)
+lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=8).map(str.encode)
 fields = st.one_of(
     lines.map(b"data: ".__add__),
     lines.map(b"data:".__add__),
