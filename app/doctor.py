@@ -23,7 +23,6 @@ KEYS: Final = {
     "fast": "FAST_API_KEY",
     "local": "SELF_HOSTED_BASE_URL",
 }
-#: Providers whose OpenAI-compatible root answers `GET /models`; the others are only reached for.
 PROBE_S: Final = 10.0
 
 

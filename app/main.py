@@ -18,7 +18,7 @@ from app.api.services import ApiServices
 from app.api.stream import StreamRules
 from app.config import Settings
 from app.core import tokens
-from app.core.errors import UpstreamError
+from app.core.errors import UpstreamError, describe
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
 from app.providers.registry import open_chat_providers
@@ -32,6 +32,7 @@ from app.usecases.chat import ChatServices
 from app.usecases.local_models import local_models
 from app.usecases.meter import Meter
 from app.usecases.models import Models
+from catalog.documents import CatalogError
 
 log = structlog.get_logger(__name__)
 PRICE_LIST_S = 3600.0
@@ -130,16 +131,22 @@ def _server_settings(settings: Settings) -> ServerSettings:
 
 
 async def _run_model_list(name: str, provider: ChatProvider, models: Models) -> None:
-    """Keep what an upstream itself lists: the self-hosted server's models, OpenRouter's prices."""
+    """Keep what an upstream itself lists: the self-hosted server's models, OpenRouter's prices.
+
+    Whatever an upstream lists, it must not end the gateway.
+    """
     while True:
+        pause_s = PRICE_LIST_S if name == "openrouter" else RETRY_LIST_S
         try:
             listed = await provider.list_models()
-        except UpstreamError as error:
+            if name == "local":
+                models.set_extra("local", local_models(listed))
+            else:
+                models.set_price_list(listed)
+        except (UpstreamError, CatalogError) as error:
             log.warning("models.list_failed", provider=name, error=str(error))
-            await trio.sleep(RETRY_LIST_S)
-            continue
-        if name == "local":
-            models.set_extra("local", local_models(listed))
-        else:
-            models.set_price_list(listed)
-        await trio.sleep(PRICE_LIST_S if name == "openrouter" else RETRY_LIST_S)
+            pause_s = RETRY_LIST_S
+        except Exception as error:  # noqa: BLE001 - our bug, met with their words
+            log.error("models.list_crashed", provider=name, errors=describe(error))
+            pause_s = RETRY_LIST_S
+        await trio.sleep(pause_s)

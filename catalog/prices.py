@@ -10,6 +10,8 @@ from catalog.documents import Document
 
 Unit = Literal["tokens", "hour", "10k_characters", "image", "search", "minute", "by_pick"]
 MICRO: Final = 1_000_000
+#: Exponents above this are no prices; arithmetic would overflow.
+MOST_DIGITS: Final = 9
 EXAMPLE: Final = "0.53"
 
 
@@ -86,7 +88,7 @@ def passthrough_price(prompt: str, completion: str, markup: Decimal) -> Price | 
         figures = [Decimal(text) for text in (prompt, completion)]
     except InvalidOperation:
         return None
-    if not all(figure.is_finite() and figure >= 0 for figure in figures):
+    if not all(figure.is_finite() and figure >= 0 and figure.adjusted() <= MOST_DIGITS for figure in figures):
         return None
     scaled = [int((usd * markup * MICRO * MICRO).to_integral_value(ROUND_CEILING)) for usd in figures]
     return Price("tokens", *scaled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from app.api import credentials
-from app.api.exchange import Exchange
+from app.api.exchange import CRASHED, Exchange
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import JsonSink, StreamSink
@@ -57,10 +57,10 @@ async def _answer(services: ApiServices, exchange: Exchange, principal: Principa
         try:
             await run_chat(services.chat, principal, chat, sink, origin)
         except Exception as error:  # noqa: BLE001 - raised again outside, where it is not in a group
-            failure = error
-            if isinstance(error, Problem) and sink.opened:
-                failure = None
-                await sink.fail(error)
+            told = isinstance(error, Problem) and sink.opened
+            failure = None if told else error
+            if sink.opened:
+                await sink.fail(error if isinstance(error, Problem) else Problem("internal_error", CRASHED))
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

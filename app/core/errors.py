@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import Final, Literal
 
 import msgspec
@@ -119,6 +121,15 @@ def first_error(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def describe(error: BaseException) -> list[str]:
+    """Type and place of every error in a group, never its words: they may quote what a client sent."""
+    if isinstance(error, BaseExceptionGroup):
+        return [line for each in error.exceptions for line in describe(each)]
+    frames = extract_tb(error.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return [type(error).__name__ + place]
 
 
 #: What may be tried after a failure: nothing; the same route once more, then the next; the next route only.

@@ -67,7 +67,7 @@ class Breakers:
         route.failures, route.on_trial = 0, False
 
     def leave(self, provider: str, model: str) -> None:
-        """The call ended without a verdict: its client left."""
+        """The trial is over for the others: content flows, or the client left. The verdict comes with the end."""
         self._route(provider, model).on_trial = False
 
     def fail(self, provider: str, model: str, error: UpstreamError, now: float) -> None:

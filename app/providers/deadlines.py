@@ -8,7 +8,7 @@ from typing import Literal
 
 import trio
 
-Phase = Literal["first byte", "gap", "total"]
+Phase = Literal["first byte", "gap", "total", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,21 @@ class Deadlines:
     gap_s: float = 60.0
     total_s: float = 600.0
     error_body_s: float = 5.0
+    #: How long the reader of the answer may keep it waiting, all in all.
+    reader_s: float = 120.0
+
+
+class ReaderLate(Exception):
+    """The answer was there and was not taken in time: no fault of the provider's."""
 
 
 class Patience:
-    """`begin`, then `wait` and `rest` in turn, then `end`. While resting only the total time runs."""
+    """`begin`, then `wait` and `rest` in turn, then `end`. While resting the provider's time stands still.
 
-    __slots__ = ("_first_byte_at", "_scope", "_total_at", "deadlines", "fed", "phase")
+    The reader's runs instead: else one that reads slowly would make the answer late, and so free of charge.
+    """
+
+    __slots__ = ("_first_byte_at", "_rest_left_s", "_resting_since", "_scope", "_total_at", "deadlines", "fed", "phase")
 
     def __init__(self, deadlines: Deadlines, first_byte_s: float) -> None:
         now = trio.current_time()
@@ -33,14 +42,22 @@ class Patience:
         self.phase: Phase = "first byte"
         self._total_at = now + deadlines.total_s
         self._first_byte_at = now + first_byte_s
+        self._rest_left_s = deadlines.reader_s
+        self._resting_since = now
         self._scope = trio.CancelScope(deadline=min(self._first_byte_at, self._total_at))
 
     def begin(self) -> None:
         self._scope.__enter__()
 
     def wait(self) -> None:
-        """The provider is waited for from now on."""
-        self.phase, at = ("gap", trio.current_time() + self.deadlines.gap_s) if self.fed else self._first()
+        """The provider is waited for from now on. A deadline that has passed keeps its name."""
+        if self._scope.cancel_called:
+            return
+        now = trio.current_time()
+        rested_s = now - self._resting_since
+        self._rest_left_s -= rested_s
+        self._total_at += rested_s
+        self.phase, at = ("gap", now + self.deadlines.gap_s) if self.fed else self._first()
         if at > self._total_at:
             self.phase, at = "total", self._total_at
         self._scope.deadline = at
@@ -49,12 +66,13 @@ class Patience:
         """The provider has answered. A deadline that has passed keeps its name."""
         if self._scope.cancel_called:
             return
-        self.phase = "total"
-        self._scope.deadline = self._total_at
+        self.phase = "reader"
+        self._resting_since = trio.current_time()
+        self._scope.deadline = self._resting_since + self._rest_left_s
 
     def stop(self) -> None:
         """The provider is done: none of its deadlines applies to what is left to do."""
-        self._total_at = math.inf
+        self._total_at = self._rest_left_s = math.inf
         self._scope.deadline = math.inf
 
     def end(self, error: BaseException | None) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from app.core.errors import UpstreamError
-from app.providers.deadlines import Deadlines, Patience
+from app.providers.deadlines import Deadlines, Patience, ReaderLate
 from app.providers.wire import Connection, Headers, WireBroken, open_connection
 
 ERROR_BODY_CAP: Final = 64 * 1024
@@ -54,7 +54,7 @@ class Upstream:
         """An async context manager that gives the `Reply` as soon as its head is in.
 
         Entering raises UpstreamError when the host cannot be reached, is late, or breaks off; so does leaving when a
-        deadline passed inside. Cancel closes the socket.
+        deadline passed inside, with ReaderLate when it was the reader's own. Cancel closes the socket.
         """
         return Request(self, method, self._path + path, [self._host_header, *headers], body, first_byte_s)
 
@@ -152,7 +152,9 @@ class Request:
             raise self._late() from None
         return False
 
-    def _late(self) -> UpstreamError:
+    def _late(self) -> UpstreamError | ReaderLate:
+        if self._patience.phase == "reader":
+            return ReaderLate()
         detail = f"{self._patience.phase} deadline passed"
         return UpstreamError("provider_error", LATE, retry="once", breaker="count", detail=detail)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import PurePath
-from traceback import extract_tb
 from typing import Final
 
 import structlog
@@ -13,6 +11,8 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
+
+from app.core.errors import describe
 
 #: ASGI extension: `scope["extensions"][WHEN_LEFT](call)`; `call` runs when the client leaves or has its whole answer.
 WHEN_LEFT: Final = "callmissed.when_left"
@@ -22,15 +22,6 @@ EVENT_COST: Final = 4 * 1024
 DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 Send = Callable[[ASGISendEvent | None], Awaitable[None]]
 log = structlog.get_logger(__name__)
-
-
-def describe(error: BaseException) -> list[str]:
-    """Type and place of every error in a group, never its words: they may quote what a client sent."""
-    if isinstance(error, BaseExceptionGroup):
-        return [line for each in error.exceptions for line in describe(each)]
-    frames = extract_tb(error.__traceback__)
-    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return [type(error).__name__ + place]
 
 
 class Inbox:

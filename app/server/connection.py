@@ -18,7 +18,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from app.server.apps import AppTasks, describe
+from app.core.errors import describe
+from app.server.apps import AppTasks
 from app.server.protocols import HungUp, Pause, SafeH2
 from app.server.settings import ServerSettings
 from app.server.wire import Wire

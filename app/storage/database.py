@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 import trio
 
-from app.core.errors import Problem
+from app.core.errors import Problem, describe
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -196,9 +196,8 @@ async def _commit(engine: Engine, batch: list[Ticket]) -> None:
         log.error("storage.commit_failed", error=str(error), jobs=len(batch))
         for ticket in batch:
             ticket.error = error
-    except Exception as error:
-        # Nobody may wait for ever, not even for a bug: the writer lives on and everyone gets a 503.
-        log.exception("storage.commit_crashed", jobs=len(batch))
+    except Exception as error:  # noqa: BLE001 - a bug: nobody may wait for ever, the writer lives on, all get a 503
+        log.error("storage.commit_crashed", jobs=len(batch), errors=describe(error))
         for ticket in batch:
             ticket.error = StorageError(repr(error))
     for ticket in batch:

@@ -85,8 +85,10 @@ def insert_key(
 
 def update_key(db: Transaction, tenant_id: str, key_id: str, settings: KeySettings) -> bool:
     """Change what a key may do; its next call everywhere sees it. False when nothing changed."""
-    values = (settings.permissions, settings.scopes, settings.allowed_models, settings.allowed_domains)
-    values += (settings.rpm, settings.budget_ucr, settings.expires_us)  # type: ignore[assignment]
+    values = (
+        *(settings.permissions, settings.scopes, settings.allowed_models, settings.allowed_domains),
+        *(settings.rpm, settings.budget_ucr, settings.expires_us),
+    )
     columns = "permissions, scopes, allowed_models, allowed_domains, rpm, budget, expires_at"
     if db.one(f"SELECT {columns} FROM api_keys WHERE tenant_id = ? AND id = ?", tenant_id, key_id) == values:
         return False

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import sqlite_utils
+import structlog
 import trio
 
 from app.core.errors import Problem
@@ -32,6 +33,7 @@ PRAGMAS: Final = (
 #: Durable commits between two checkpoints, which move the log into the file: a commit on the loop must never do it.
 CHECKPOINT_EVERY: Final = 256
 Synchronous = Literal["FULL", "NORMAL"]
+log = structlog.get_logger(__name__)
 
 
 class SqliteTransaction:
@@ -131,7 +133,10 @@ class SqliteEngine:
         self._writer.commit()
         self._durable_commits += 1
         if self._durable_commits % CHECKPOINT_EVERY == 0:
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            try:
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.Error as error:  # the batch is kept: nobody may be told otherwise
+                log.error("storage.checkpoint_failed", error=str(error))
 
     async def _begin(self) -> None:
         """Take the write lock. Another process may hold it: wait in small steps, never inside SQLite."""

@@ -16,7 +16,7 @@ T = TypeVar("T")
 CACHE_SIZE: Final = 10_000
 REFRESHES: Final = 3
 INVALID: Final = "Invalid API key"
-#: Refusals that come before admission compares the key's version.
+#: Refusals that can come before admission compares the key's version.
 BEFORE_ADMISSION: Final = frozenset(code for code, (status, _) in CODES.items() if status in (400, 403, 404))
 
 
@@ -36,8 +36,8 @@ class Access:
     async def run(self, key: str | None, work: Callable[[Principal], Awaitable[T]]) -> T:
         """Do `work` with the key's principal, from memory where it is known, and again when that turns out to be old.
 
-        Admission compares the version, so work that spends is never done for an old principal; a refusal before
-        admission is checked against the database. Raises Problem as `check`.
+        Admission compares the version, so work that spends is never done for an old principal; a refusal that
+        may stem from what the key allows is checked against the database. Raises Problem as `check`.
         """
         digest = self._digest(key)
         for _ in range(REFRESHES):

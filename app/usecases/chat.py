@@ -12,35 +12,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 import trio
 
 from app.core import tokens
 from app.core.billing import Bill, Tally, cut_bill, finished_bill
 from app.core.chat import ChatRequest
 from app.core.deltas import Delta, Usage
-from app.core.echo import without_echo
-from app.core.errors import UpstreamError
+from app.core.errors import Problem, UpstreamError
 from app.core.identity import Principal
 from app.core.ledger import Outcome
 from app.core.pricing import TokenPrice
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider, ChatReply
+from app.providers.deadlines import ReaderLate
 from app.usecases.counting import count_output, count_prompt
-from app.usecases.journal import Journal
+from app.usecases.journal import Journal, log_failure
 from app.usecases.meter import Ask, Call, Meter
 from app.usecases.models import Models
 from app.usecases.plan import STEP_TOKENS, ChatPlan, plan_chat, price_in_force, question_for, unconfigured
 from app.usecases.sink import ChatSink, Served
 from catalog.routing import Target
 
-log = structlog.get_logger(__name__)
 #: Short, so that a provider that refuses at once is answered for with a real status within the first-byte grace.
 BACK_OFF_S: Final = (0.01, 0.04)
 LONGEST_WAIT_S: Final = 2.0
 #: After this long no further route is begun, so that a call ends well within the life of its hold.
 TRY_FOR_S: Final = 300.0
 EMPTY: Final = "The model's provider sent an empty answer. Nothing was charged; try again."
+READ_TOO_SLOWLY: Final = "The answer was read too slowly and was ended. What was generated until then was charged."
 BUSY: Final = "Every provider of this model is resting after failures. Nothing was charged; try again."
 
 
@@ -138,7 +137,7 @@ class ChatCall:
             return Bill("cancelled", 0, "none", "B2")
         usage = reply.normaliser.usage
         counted = 0 if usage is not None else tokens.count_text(self._tally.text())
-        self._close_journal(cancelled_at=phase, usage=usage or self._counted_usage(counted))
+        self._close_journal(cancelled_at=phase, usage=usage or Usage(self._plan.prompt_tokens, counted))
         if usage is not None and reply.normaliser.finished:
             return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B10")
         return self._cut("cancelled", usage, counted, reply)
@@ -160,12 +159,13 @@ class ChatCall:
                 await self._attempt(target, again)
             except UpstreamError as error:
                 if self._call.ending is not None:
+                    breakers.succeed(*key)
                     return None
                 failure = error
                 self._reply = None  # a client that leaves before the next attempt owes nothing for this one (B6)
                 breakers.fail(*key, error, trio.current_time())
                 self._journal.end_attempt(error)
-                self._log_failure(target, error)
+                log_failure(self._call.id, self._request, target, error)
             except BaseException:
                 breakers.leave(*key)
                 raise
@@ -188,11 +188,8 @@ class ChatCall:
         first = self._plan.first if target is self._plan.targets[0] and not again else None
         ask, outgoing = first or question_for(self._plan, self._request, target, provider, patient=again)
         served = self._served
-        served.provider, served.attempts, served.dropped = (
-            target.provider,
-            len(self._journal.attempts),
-            outgoing.dropped,
-        )
+        served.provider, served.attempts = target.provider, len(self._journal.attempts)
+        served.dropped = outgoing.dropped
         if not self._sink.opened:
             served.model = target.model.id
         self._services.breakers.begin(target.provider, target.upstream)
@@ -203,6 +200,9 @@ class ChatCall:
                 await self._relay(reply)
         except _CreditsUsedUp:
             await self._end_early()
+        except ReaderLate:  # as good as gone: a slow reader must not make an answer free
+            await self._call.post(self.bill_now())
+            raise Problem("invalid_request_error", READ_TOO_SLOWLY) from None
 
     async def _relay(self, reply: ChatReply) -> None:
         step = self._tally.price.tokens_ucr(0, STEP_TOKENS * self._request.n)
@@ -224,6 +224,8 @@ class ChatCall:
         if not self._has_content:
             self._has_content = True
             self._journal.content_came()
+            if self._target is not None:
+                self._services.breakers.leave(self._target.provider, self._target.upstream)
         await self._sink.write(deltas)
 
     async def _finish(self, reply: ChatReply) -> None:
@@ -252,13 +254,10 @@ class ChatCall:
 
     async def _post(self, bill: Bill, usage: Usage | None, finishes: Mapping[int, str], counted: int) -> None:
         """Settle, then send the end."""
-        usage = usage or self._counted_usage(counted)
+        usage = usage or Usage(self._plan.prompt_tokens, counted)
         self._close_journal(usage=usage, finish_reasons=dict(finishes))
         await self._call.post(bill)
         await self._sink.finish(finishes, usage)
-
-    def _counted_usage(self, counted: int) -> Usage:
-        return Usage(self._plan.prompt_tokens, counted)
 
     async def _give_up(self, failure: UpstreamError) -> None:
         self._close_journal(failure=failure.code)
@@ -284,17 +283,8 @@ class ChatCall:
     def _price(self) -> TokenPrice:
         if self._target is None or self._reply is None:
             return self._tally.price
-        return price_in_force(
-            self._services.models, self._request, self._target, self._reply.normaliser, self._tally.price
-        )
+        models, normaliser = self._services.models, self._reply.normaliser
+        return price_in_force(models, self._request, self._target, normaliser, self._tally.price)
 
     def _close_journal(self, **facts: Any) -> None:
         self._journal.close(**facts, model=self._served.model, dropped=self._served.dropped)
-
-    def _log_failure(self, target: Target, error: UpstreamError) -> None:
-        detail = without_echo(error.detail, self._request.messages, self._request.tools)
-        log.warning(
-            "chat.attempt_failed",
-            **{"call": self._call.id, "provider": target.provider, "model": target.upstream},
-            **{"code": error.code, "status": error.status, "detail": detail},
-        )

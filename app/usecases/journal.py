@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import structlog
+
+from app.core.chat import ChatRequest
+from app.core.echo import without_echo
 from app.core.errors import UpstreamError
 from app.core.pricing import TokenPrice
 from catalog.routing import Target
+
+log = structlog.get_logger(__name__)
 
 
 class Journal:
@@ -42,3 +48,13 @@ class Journal:
 
     def elapsed_ms(self) -> int:
         return int((time.perf_counter() - self._began) * 1000)
+
+
+def log_failure(call_id: str, request: ChatRequest, target: Target, error: UpstreamError) -> None:
+    """One line for the operator; an upstream that quotes the prompt in its error is not quoted here."""
+    log.warning(
+        "chat.attempt_failed",
+        **{"call": call_id, "provider": target.provider, "model": target.upstream},
+        **{"code": error.code, "status": error.status},
+        detail=without_echo(error.detail, request.messages, request.tools),
+    )

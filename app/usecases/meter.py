@@ -21,7 +21,7 @@ import trio
 
 from app.core.allowance import Allowance
 from app.core.billing import Bill
-from app.core.errors import Problem
+from app.core.errors import Problem, describe
 from app.core.identity import Clock, Principal, new_id, now_us
 from app.core.ledger import Limits, Outcome, State
 from app.storage import ledger
@@ -216,8 +216,8 @@ def _cancel_bill(call: Call) -> Bill:
     """What a client that leaves now owes; nothing when that cannot be said, which is our bug."""
     try:
         return call.on_cancel()
-    except Exception:
-        log.exception("meter.bill_failed", call=call.id)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the hold must end
+        log.error("meter.bill_failed", call=call.id, errors=describe(error))
         return FAILED
 
 

@@ -58,9 +58,17 @@ class Models:
         return cls(db, catalog, digest)
 
     def set_extra(self, source: str, models: Sequence[Model]) -> None:
-        """Replace the models that `source` adds, such as those of a self-hosted server."""
+        """Replace the models that `source` adds, such as those of a self-hosted server.
+
+        Raises CatalogError when a name is taken; what was in force stays then.
+        """
+        before = self._extra.get(source, ())
         self._extra[source] = tuple(models)
-        self._combine()
+        try:
+            self._combine()
+        except CatalogError:
+            self._extra[source] = before
+            raise
 
     def set_price_list(self, entries: Sequence[Any]) -> None:
         """OpenRouter's model list: slash ids that are not in the catalog can be called at these prices."""

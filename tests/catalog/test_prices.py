@@ -17,7 +17,7 @@ def test_the_markup_is_applied_and_rounded_up() -> None:
     assert passthrough_price("0.0000000000011", "0", Decimal("1.5")) == Price("tokens", 2, 0)
 
 
-@pytest.mark.parametrize("listed", ["-1", "NaN", "Infinity", "free", ""])
+@pytest.mark.parametrize("listed", ["-1", "NaN", "Infinity", "1e999999", "free", ""])
 def test_what_is_no_price_is_no_price(listed: str) -> None:
     assert passthrough_price("0.1", listed, Decimal(1)) is None
     assert passthrough_price(listed, "0.1", Decimal(1)) is None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from app.api.stream import StreamSink
+from app.core.deltas import Delta
+from app.providers import registry
+from app.providers.deadlines import Deadlines
 from tests.e2e.calling import MODELS, Caller, open_caller, question
 
 AWAY = "http://127.0.0.1:9"
@@ -105,6 +111,42 @@ async def test_an_answer_that_takes_too_long_altogether_is_cut(tmp_path: Path) -
         events = await stream.events()
         assert events[-1].data["error"]["code"] == "provider_error"
         assert 0.4 < events[-1].at - stream.began < 1
+        await check_free(caller, "B6")
+
+
+async def test_an_answer_that_is_read_too_slowly_is_ended_and_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(StreamSink):
+        async def write(self, deltas: Sequence[Delta]) -> None:
+            await super().write(deltas)
+            await trio.sleep(0.1)
+
+    monkeypatch.setattr("app.api.chat.StreamSink", Slow)
+    monkeypatch.setattr(registry, "Deadlines", partial(Deadlines, reader_s=0.35))
+    async with (
+        open_caller(tmp_path, total_s=1.0) as caller,
+        caller.stream(question("[mock=slow_tokens] [tokens=50]")) as stream,
+    ):
+        events = await stream.events()
+        assert events[-1].data["error"]["code"] == "invalid_request_error"
+        books = await caller.settled()
+        assert books.charged > 0
+        ((state, outcome, rule),) = caller.rows("SELECT state, outcome, rule FROM calls")
+        assert (state, outcome) == ("posted", "cancelled")
+        assert rule in ("B3", "B4")
+
+
+async def test_a_crash_of_ours_in_mid_answer_is_told_and_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crashing(StreamSink):
+        async def write(self, deltas: Sequence[Delta]) -> None:
+            await super().write(deltas)
+            raise RuntimeError("a bug")
+
+    monkeypatch.setattr("app.api.chat.StreamSink", Crashing)
+    async with open_caller(tmp_path) as caller, caller.stream(question("[mock=slow_tokens] [tokens=5]")) as stream:
+        events = await stream.events()
+        assert events[-1].data["error"]["code"] == "internal_error"
         await check_free(caller, "B6")
 
 

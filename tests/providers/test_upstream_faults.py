@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from app.providers.deadlines import Deadlines
+from app.providers.deadlines import Deadlines, ReaderLate
 from app.providers.upstream import Upstream
 from tests.certificate import self_signed
 from tests.providers.asking import ask, failure, to_peer, whole
@@ -102,6 +102,39 @@ async def test_a_slow_reader_of_ours_is_no_fault_of_the_provider() -> None:
         reply.fed()
         await trio.sleep(0.25)
         assert await whole(reply) in (b"", b"two")
+
+
+async def test_the_time_a_reader_takes_is_not_the_providers() -> None:
+    async def act(line: Line) -> None:
+        await line.request()
+        await line.send(CHUNKED + chunk(b"one"))
+        await trio.sleep(0.2)
+        await line.send(chunk(b"two") + b"0\r\n\r\n")
+        await line.hold()
+
+    async with to_peer(act, total_s=0.15) as (upstream, _), ask(upstream) as reply:
+        assert await reply.receive() == b"one"
+        await trio.sleep(0.3)
+        assert await whole(reply) == b"two"
+
+
+async def test_a_reader_that_takes_too_long_is_not_the_providers_fault() -> None:
+    async def act(line: Line) -> None:
+        await line.request()
+        await line.send(CHUNKED + chunk(b"one"))
+        await line.hold()
+
+    async with to_peer(act, reader_s=0.1) as (upstream, peer):
+
+        async def dawdle() -> None:
+            async with ask(upstream) as reply:
+                await reply.receive()
+                await trio.sleep(1)
+
+        with pytest.raises(ReaderLate):
+            await dawdle()
+        with trio.fail_after(1):
+            await peer.hung_up.wait()
 
 
 async def test_an_answer_that_is_over_has_no_deadline_left() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ import trio
 
 from app.core.errors import Problem
 from app.storage.database import Database, StorageError, open_database
-from app.storage.sqlite import SqliteEngine, connect
+from app.storage.sqlite import CHECKPOINT_EVERY, SqliteEngine, connect
 
 
 @pytest.mark.parametrize(("synchronous", "number"), [("FULL", 2), ("NORMAL", 1)])
@@ -80,3 +81,17 @@ async def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -
         await db.write(lambda t: t.run("CREATE TABLE kept (a BIGINT)"))
     async with open_database(SqliteEngine(path)) as db:
         assert await db.read(lambda t: t.all("SELECT * FROM kept")) == []
+
+
+async def test_a_checkpoint_that_fails_undoes_no_write(tmp_path: Path) -> None:
+    def deny(action: int, what: str | None, *_: str | None) -> int:
+        checkpoint = action == sqlite3.SQLITE_PRAGMA and what == "wal_checkpoint"
+        return sqlite3.SQLITE_DENY if checkpoint else sqlite3.SQLITE_OK
+
+    engine = SqliteEngine(tmp_path / "a.db", "NORMAL")
+    engine._writer.set_authorizer(deny)
+    async with open_database(engine) as db:
+        await db.write(lambda t: t.run("CREATE TABLE seen (number INTEGER)"))
+        for _ in range(CHECKPOINT_EVERY):
+            await db.write(lambda t: t.run("INSERT INTO seen VALUES (1)"))
+        assert await db.read(lambda t: t.one("SELECT COUNT(*) FROM seen")) == (CHECKPOINT_EVERY,)
