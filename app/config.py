@@ -69,7 +69,7 @@ class Settings:
     connect_s: float = setting(5.0, "deadline for connecting to a provider")
     first_byte_s: float = setting(0.0, "deadline for a provider's first chunk; 0 takes the dialect's own (30 or 120)")
     gap_s: float = setting(60.0, "deadline between two chunks of a provider")
-    total_s: float = setting(600.0, "deadline for a whole provider call")
+    total_s: float = setting(600.0, "deadline for a whole provider call, not counting waits for a slow client")
     write_deadline_s: float = setting(30.0, "a client that reads nothing for this long is cut off")
     drain_s: float = setting(30.0, "time for running requests to end after SIGTERM")
     hold_s: float = setting(1200.0, "life of a hold; the sweeper frees what outlives it")
