@@ -189,7 +189,7 @@ class Meter:
 
 
 class OpenCall:
-    """What `Meter.open_call` gives. A class, since a generator-based one costs a hundredth of a call."""
+    """What `Meter.open_call` gives: the block in which a call is open."""
 
     __slots__ = ("_ask", "_call", "_meter", "_principal")
 
