@@ -18,7 +18,7 @@ from app.api.services import ApiServices
 from app.api.stream import StreamRules
 from app.config import Settings
 from app.core import tokens
-from app.core.errors import UpstreamError, describe
+from app.core.errors import UpstreamError, error_places
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
 from app.providers.registry import open_chat_providers
@@ -147,6 +147,6 @@ async def _run_model_list(name: str, provider: ChatProvider, models: Models) -> 
             log.warning("models.list_failed", provider=name, error=str(error))
             pause_s = RETRY_LIST_S
         except Exception as error:  # noqa: BLE001 - our bug, met with their words
-            log.error("models.list_crashed", provider=name, errors=describe(error))
+            log.error("models.list_crashed", provider=name, errors=error_places(error))
             pause_s = RETRY_LIST_S
         await trio.sleep(pause_s)

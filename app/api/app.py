@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.api import chat, credits, models
 from app.api.access_log import AccessLog
-from app.api.exchange import SCOPE_KEY, Exchange, ExchangeRules
-from app.api.routes import SENT, Handler, Routes
+from app.api.exchange import Exchange, ExchangeRules
+from app.api.routes import SENT, Handler, Routes, current_exchange
 from app.api.services import ApiServices
 from app.core.errors import Problem
 
@@ -42,8 +42,7 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> Response:
-        exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]
-        await exchange.fail(_path_problem(error) if isinstance(error, HTTPException) else error)
+        await current_exchange().fail(_path_problem(error) if isinstance(error, HTTPException) else error)
         return SENT
 
     return app

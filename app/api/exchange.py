@@ -20,7 +20,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from app.api import cors
 from app.api.access_log import AccessLog
-from app.core.errors import Problem, describe
+from app.core.errors import Problem, error_places
 from app.core.identity import now_us
 
 log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ class Exchange(TrioASGIHTTPConnection):
     async def fail(self, error: Exception) -> None:
         """Answer for what a handler raised: a Problem as itself, anything else is our bug: logged, and a 500."""
         if not isinstance(error, Problem):
-            log.error("request.crashed", request_id=self.request_id, errors=describe(error))
+            log.error("request.crashed", request_id=self.request_id, errors=error_places(error))
             self.note["code"] = "internal_error"
             error = Problem("internal_error", CRASHED)
         if not self.started:

@@ -19,6 +19,12 @@ Handler = Callable[..., Awaitable[None]]
 SENT: Final = Response("")
 
 
+def current_exchange() -> Exchange:
+    """The exchange of the request that Quart is handling."""
+    exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]  # our own key
+    return exchange
+
+
 class Routes:
     """One surface's routes. `direct` maps (method, path) to the handler of each path without variables."""
 
@@ -31,8 +37,7 @@ class Routes:
 
         def register(handler: Handler) -> Handler:
             async def view(**variables: Any) -> Response:
-                exchange: Exchange = request.scope[SCOPE_KEY]  # type: ignore[typeddict-item]
-                await handler(exchange, **variables)
+                await handler(current_exchange(), **variables)
                 return SENT
 
             self.blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), view, methods=[method])

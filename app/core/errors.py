@@ -123,10 +123,10 @@ def first_error(error: BaseException) -> BaseException:
     return error
 
 
-def describe(error: BaseException) -> list[str]:
+def error_places(error: BaseException) -> list[str]:
     """Type and place of every error in a group, never its words: they may quote what a client sent."""
     if isinstance(error, BaseExceptionGroup):
-        return [line for each in error.exceptions for line in describe(each)]
+        return [line for each in error.exceptions for line in error_places(each)]
     frames = extract_tb(error.__traceback__)
     place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return [type(error).__name__ + place]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
-import bpe_openai  # type: ignore[import-untyped]
+import bpe_openai  # type: ignore[import-untyped]  # it ships no types
 
 ENCODING: Final = "o200k_base"
 

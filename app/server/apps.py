@@ -12,7 +12,7 @@ from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope
 
-from app.core.errors import describe
+from app.core.errors import error_places
 
 #: ASGI extension: `scope["extensions"][WHEN_LEFT](call)`; `call` runs when the client leaves or has its whole answer.
 WHEN_LEFT: Final = "callmissed.when_left"
@@ -90,7 +90,7 @@ async def run_app(app: AppWrapper, scope: Scope, receive: ASGIReceiveCallable, s
     try:
         await app(scope, receive, in_turns(send), trio.to_thread.run_sync, trio.from_thread.run)
     except* Exception as group:  # noqa: BLE001
-        log.error("app_failed", errors=describe(group))
+        log.error("app_failed", errors=error_places(group))
     finally:
         await send(None)
 
@@ -103,6 +103,6 @@ class AppTasks(TaskGroup):
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         inbox = Inbox()
         if scope["type"] == "http":
-            scope["extensions"][WHEN_LEFT] = inbox.when_left  # type: ignore[assignment]
+            scope["extensions"][WHEN_LEFT] = inbox.when_left  # type: ignore[assignment]  # typed as dicts only
         self.spawn(run_app, app, scope, inbox.receive, send)
         return inbox.put

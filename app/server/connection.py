@@ -18,7 +18,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from app.core.errors import describe
+from app.core.errors import error_places
 from app.server.apps import AppTasks
 from app.server.protocols import HungUp, Pause, SafeH2
 from app.server.settings import ServerSettings
@@ -72,7 +72,7 @@ class Connection:
         except* OSError:
             pass
         except* Exception as group:  # noqa: BLE001
-            log.error("connection_failed", errors=describe(group))
+            log.error("connection_failed", errors=error_places(group))
         finally:
             self._service.open.discard(self)
             await self._wire.close()

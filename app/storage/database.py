@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 import trio
 
-from app.core.errors import Problem, describe
+from app.core.errors import Problem, error_places
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -197,7 +197,7 @@ async def _commit(engine: Engine, batch: list[Ticket]) -> None:
         for ticket in batch:
             ticket.error = error
     except Exception as error:  # noqa: BLE001 - a bug: nobody may wait for ever, the writer lives on, all get a 503
-        log.error("storage.commit_crashed", jobs=len(batch), errors=describe(error))
+        log.error("storage.commit_crashed", jobs=len(batch), errors=error_places(error))
         for ticket in batch:
             ticket.error = StorageError(repr(error))
     for ticket in batch:

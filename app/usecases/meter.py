@@ -21,7 +21,7 @@ import trio
 
 from app.core.allowance import Allowance
 from app.core.billing import Bill
-from app.core.errors import Problem, describe
+from app.core.errors import Problem, error_places
 from app.core.identity import Clock, Principal, new_id, now_us
 from app.core.ledger import Limits, Outcome, State
 from app.storage import ledger
@@ -217,7 +217,7 @@ def _cancel_bill(call: Call) -> Bill:
     try:
         return call.on_cancel()
     except Exception as error:  # noqa: BLE001 - whatever it is, the hold must end
-        log.error("meter.bill_failed", call=call.id, errors=describe(error))
+        log.error("meter.bill_failed", call=call.id, errors=error_places(error))
         return FAILED
 
 

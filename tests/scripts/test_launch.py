@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
 import stat
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from argon2 import PasswordHasher
-from openai import OpenAI
 
 from app.config import Secret, Settings
 from app.core.identity import is_key, key_digest, now_us
@@ -30,17 +21,12 @@ from catalog.catalog import Catalog
 from scripts import launch
 from scripts.launching.demo import Demo, open_demo
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
-from scripts.launching.simulator import ROOT, has_provider_key, with_simulator
+from scripts.launching.simulator import has_provider_key, with_simulator
 from scripts.launching.summary import LOCAL_MODEL, Ready, callable_model, reachable
 from scripts.seed_catalog import seed_catalog
 from scripts.seeding.target import Target
 
-START_S = 60.0
-STOP_S = 20.0
 SECRET = b"a secret for the tests of the launcher"
-FIELDS = (
-    """base_url root_url api_key tenant_id admin_email admin_password dashboard_url simulator_url database_url pid"""
-)
 
 
 @pytest.fixture
@@ -272,109 +258,3 @@ def test_an_end_before_it_is_ready_is_one_line(
     monkeypatch.setattr(launch, "_launch", fail)
     assert launch.main([]) == code
     assert capsys.readouterr().err == told
-
-
-class Launched:
-    """A launcher that runs as a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
-        self.process = process
-        self.data = data
-        deadline = time.monotonic() + START_S
-        while not (data / "run.json").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "it did not become ready"
-            time.sleep(0.05)
-        self.run: dict[str, Any] = json.loads((data / "run.json").read_text())
-
-    def stop(self, number: int) -> tuple[int, str]:
-        """The exit code and all that was printed."""
-        self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=STOP_S)
-        return self.process.returncode, output
-
-
-@contextmanager
-def launched(data: Path, *arguments: str) -> Iterator[Launched]:
-    """The real command on a free port, without any setting from outside."""
-    command = [sys.executable, "-m", "scripts.launch", "--port", "0", "--data", str(data), *arguments]
-    known = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=known
-    ) as process:
-        try:
-            yield Launched(process, data)
-        finally:
-            process.kill()
-
-
-def is_served(url: str) -> bool:
-    try:
-        httpx2.get(f"{url}/healthz", timeout=5, trust_env=False)
-    except httpx2.TransportError:
-        return False
-    return True
-
-
-def test_from_nothing_to_an_answer_that_is_charged_and_back(tmp_path: Path) -> None:
-    with launched(tmp_path / "data") as gateway:
-        assert gateway.run.keys() == set(FIELDS.split())
-        assert gateway.run["pid"] == gateway.process.pid
-        assert gateway.run["dashboard_url"] is None
-        assert mode(gateway.data / "run.json") == 0o600
-        key, root_url = gateway.run["api_key"], gateway.run["root_url"]
-        with OpenAI(base_url=gateway.run["base_url"], api_key=key, max_retries=0) as client:
-            stream = client.chat.completions.create(
-                model="kimi-k2.5-fast", messages=[{"role": "user", "content": "Hello!"}], stream=True
-            )
-            words = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
-        credits = httpx2.get(f"{root_url}/v1/credits", headers={"authorization": f"Bearer {key}"}, trust_env=False)
-        code, output = gateway.stop(signal.SIGINT)
-    assert len("".join(words)) > 20
-    assert 9_999 < credits.json()["balance"] < 10_000
-    assert code == 0
-    assert f"curl -N {root_url}/v1/chat/completions" in output
-    assert '"path":"/v1/chat/completions"' in (gateway.data / "access.log").read_text()
-    assert '"event":"request"' not in output
-    assert not (gateway.data / "run.json").exists()
-    assert not is_served(gateway.run["simulator_url"])
-
-
-def test_a_second_start_answers_to_the_same_key_and_a_running_call_ends_before_it_stops(tmp_path: Path) -> None:
-    with launched(tmp_path) as first:
-        code, _ = first.stop(signal.SIGTERM)
-        assert code == 0
-    with launched(tmp_path) as second:
-        assert second.run["api_key"] == first.run["api_key"]
-        with OpenAI(base_url=second.run["base_url"], api_key=second.run["api_key"], max_retries=0) as client:
-            stream = client.chat.completions.create(
-                model="sarvam-30b",
-                messages=[{"role": "user", "content": "[tokens=30] [pace=30] Slowly, please."}],
-                stream=True,
-            )
-            first_chunk = next(stream)
-            second.process.send_signal(signal.SIGINT)
-            rest = list(stream)
-        code = second.process.wait(STOP_S)
-    assert first_chunk.id == rest[-1].id
-    assert rest[-1].choices[0].finish_reason is not None
-    assert code == 0
-
-
-def test_a_killed_launcher_takes_its_simulator_along(tmp_path: Path) -> None:
-    with launched(tmp_path) as gateway:
-        assert is_served(gateway.run["simulator_url"])
-        gateway.process.kill()
-        gateway.process.wait(STOP_S)
-    deadline = time.monotonic() + STOP_S
-    while is_served(gateway.run["simulator_url"]):
-        assert time.monotonic() < deadline, "the simulator outlived its launcher"
-        time.sleep(0.1)
-
-
-def test_without_the_simulator_nothing_speaks_of_one(tmp_path: Path) -> None:
-    with launched(tmp_path, "--no-simulator") as gateway:
-        assert gateway.run["simulator_url"] is None
-        assert is_served(gateway.run["root_url"])
-        _, output = gateway.stop(signal.SIGTERM)
-    assert "none: no provider is set" in output
