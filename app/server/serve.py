@@ -20,6 +20,8 @@ from app.server.connection import Connection, Service
 from app.server.settings import HypercornConfig, ServerSettings
 
 ACCEPT_PAUSE_S: Final = 0.1
+#: After an accept on a shared socket: the process that is awake would take a whole burst before the others wake up.
+SIBLINGS_TURN_S: Final = 0.001
 OUR_FAULT: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 Wait = Callable[[], Awaitable[None]]
 log = structlog.get_logger(__name__)
@@ -35,8 +37,10 @@ async def serve(
 ) -> None:
     """Serve `app` until `shutdown`; `started` gives the base URLs.
 
-    Then no connection is accepted, idle ones close, running requests have `drain_s` to end (none once `hurry` is set),
-    the rest is cancelled, and when their clean-up is over this returns. Cancelling it skips straight to that last part.
+    Then for `drain_grace_s` all is served as before, but each answer asks its client to take the next request
+    elsewhere. Then no connection is accepted, idle ones close, running requests have `drain_s` to end, the rest is
+    cancelled, and when their clean-up is over this returns. `hurry` ends both times at once; cancelling this skips
+    straight to that last part.
     Raises OSError when the address is taken, Hypercorn's LifespanFailureError when the application cannot start.
     """
     config = HypercornConfig(settings)
@@ -82,11 +86,21 @@ async def _run_connections(
                     accepting.start_soon(_accept, each, service, slots, connections)
                 task_status.started([_url(each, service) for each in listeners])
                 await shutdown()
+                await _give_notice(service, hurry, connections)
                 accepting.cancel_scope.cancel()
             await service.context.terminated.set()
             for connection in service.open:
-                connection.rest()
+                connections.start_soon(connection.rest)
         outer.cancel_scope.cancel()
+
+
+async def _give_notice(service: Service, hurry: trio.Event, connections: trio.Nursery) -> None:
+    """From here on clients are asked to go elsewhere; those that have a way to (a balancer) get `drain_grace_s`."""
+    service.draining.set()
+    for connection in service.open:
+        connections.start_soon(connection.end_if_idle)
+    with trio.move_on_after(service.settings.drain_grace_s):
+        await hurry.wait()
 
 
 async def _accept(listener: socket.socket, service: Service, slots: trio.Semaphore, connections: trio.Nursery) -> None:
@@ -102,6 +116,8 @@ async def _accept(listener: socket.socket, service: Service, slots: trio.Semapho
         while True:
             await slots.acquire()
             connections.start_soon(run, await _next_client(listener))
+            if service.settings.sockets:
+                await trio.sleep(SIBLINGS_TURN_S)
 
 
 async def _next_client(listener: socket.socket) -> socket.socket:

@@ -38,7 +38,8 @@ class ServerSettings:
     header_deadline_s: float = 15  # from the first byte of a request to the end of its header
     keep_alive_s: float = 75  # between two requests
     write_deadline_s: float = 30  # for a peer to take what is written
-    drain_s: float = 30  # for running requests to end after `shutdown`
+    drain_grace_s: float = 0  # from `shutdown` to the closing of the listener; all is served, so that balancers notice
+    drain_s: float = 30  # for running requests to end, after that
 
     def __post_init__(self) -> None:
         if (self.certfile is None) != (self.keyfile is None):

@@ -58,6 +58,10 @@ class Hostile:
         size = await read_body(receive)
         await answer(send, 200, b"ok %d" % size)
 
+    async def readyz(self, receive: Receive, send: Send) -> None:
+        """What a balancer asks."""
+        await answer(send, 200, b"")
+
     async def early(self, receive: Receive, send: Send) -> None:
         """Refuses without reading the body."""
         await answer(send, 401, b"no key")
@@ -125,6 +129,12 @@ class Hostile:
     async def break_off(self, receive: Receive, send: Send) -> None:
         await start(send, 200)
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        raise ValueError("secret words")
+
+    async def break_later(self, receive: Receive, send: Send) -> None:
+        await start(send, 200)
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await self.go.wait()
         raise ValueError("secret words")
 
     async def echo(self, receive: Receive, send: Send) -> None:

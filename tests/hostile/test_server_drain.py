@@ -1,4 +1,7 @@
-"""The end of the server: what is idle goes, what runs may finish, what does not finish is cancelled and settles."""
+"""The end of the server: what is idle goes, what runs may finish, what does not finish is cancelled and settles.
+
+test_server_drain_grace.py has the time between the announcement and the end; test_server_drain_http2.py has HTTP/2.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any
 
 import pytest
 import trio
-from h2.events import ConnectionTerminated, StreamEnded
 from hypercorn.utils import LifespanFailureError
 from trio.testing import wait_all_tasks_blocked
 
@@ -17,7 +19,7 @@ from tests.hostile.misbehave import Hostile
 from tests.hostile.rig import open_server, request
 
 
-async def test_drain_closes_idle_connections_at_once_and_accepts_no_more() -> None:
+async def test_drain_closes_idle_connections_and_accepts_no_more() -> None:
     async with open_server() as server, await server.connect() as fresh, await server.connect() as used:
         await used.request("/ok")
         await used.until(b"ok 0")
@@ -27,6 +29,18 @@ async def test_drain_closes_idle_connections_at_once_and_accepts_no_more() -> No
         await server.ended.wait()
         with pytest.raises(OSError, match="connect"):
             await server.connect()
+
+
+async def test_the_first_request_of_a_client_who_came_just_before_the_end_is_answered() -> None:
+    async with open_server() as server, await server.connect() as peer:
+        await wait_all_tasks_blocked(0.05)
+        server.shutdown.set()
+        await wait_all_tasks_blocked(0.05)
+        await peer.request("/ok")
+        answer = (await peer.rest()).lower()
+        assert b"ok 0" in answer
+        assert b"\r\nconnection: close\r\n" in answer
+        await server.ended.wait()
 
 
 async def test_drain_lets_a_stream_finish_and_returns_then() -> None:
@@ -89,19 +103,6 @@ async def test_a_client_that_does_not_read_does_not_hold_the_end_up(how: str) ->
                 server.hurry.set()
         with trio.fail_after(2):
             await server.ended.wait()
-
-
-async def test_http2_drain_lets_a_stream_finish_and_says_goodbye() -> None:
-    async with open_server() as server, await server.connect_h2() as peer:
-        stream_id = await peer.open_stream("/stream")
-        await server.diary.until("stream begun")
-        server.shutdown.set()
-        await wait_all_tasks_blocked(0.05)
-        server.app.go.set()
-        await peer.event(StreamEnded, stream_id)
-        assert peer.body(stream_id) == b"first last"
-        await peer.event(ConnectionTerminated)
-        await server.ended.wait()
 
 
 async def test_the_lifespan_of_the_application_surrounds_the_service() -> None:

@@ -1,4 +1,4 @@
-"""Hypercorn's protocols where they need a change: HTTP/2 that survives its peers, HTTP/1.1 that sees a hang-up."""
+"""Hypercorn's HTTP/2 where it needs a change: it survives its peers, and its end loses no stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import trio
 from h2.errors import ErrorCodes
+from h2.events import Event as FrameEvent
+from h2.events import RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
+from hypercorn.events import Closed, Updated
 from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.h2 import (
     BUFFER_HIGH_WATER,
@@ -18,43 +21,7 @@ from hypercorn.protocol.h2 import (
 )
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.trio.worker_context import EventWrapper
-
-from app.server.wire import Wire
-
-
-class HungUp(Exception):
-    """The peer left while its next request waited for the present one."""
-
-
-class Pause:
-    """h11's "stop reading until this request is answered", put in place of its event, except that we read on.
-
-    One byte after a request (a pipelined one, or a stray line end) pauses h11, and a hang-up behind that byte would go
-    unseen until the next write. Waiting here reads ahead instead, in the task that would have waited anyway.
-    """
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._over = True
-
-    async def clear(self) -> None:
-        self._over = False
-
-    async def set(self) -> None:
-        """Also called at the end of every request that paused nothing."""
-        if not self._over:
-            self._over = True
-            self._wire.wake()
-
-    def is_set(self) -> bool:
-        return self._over
-
-    async def wait(self) -> None:
-        """Raises HungUp when the peer is gone before the pause is over."""
-        while not self._over:
-            if not await self._wire.read_ahead():
-                raise HungUp
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 
 
 class Answered(HTTPStream):
@@ -105,16 +72,40 @@ class BoundedBuffers(dict[int, StreamBuffer]):
 
 
 class SafeH2(H2Protocol):
-    """HTTP/2 where late DATA hurts nobody, nothing piles up and no stream hangs.
+    """HTTP/2 where late DATA hurts nobody, nothing piles up, no stream hangs, and the end loses no stream.
 
     An answer that broke off is reset; so is a stream whose peer grants it no window for `patience_s`.
+
+    While the server drains the connection ends at the first moment without a stream, by a GOAWAY that names the last
+    one begun: clients send later ones again elsewhere, on their own. GOAWAY never goes out beside a running stream,
+    although RFC 9113 (6.8) provides for it: clients built on python-hyper/h2, such as httpx, drop what runs when they
+    see it (its #1181).
     """
 
-    def __init__(self, patience_s: float, *wiring: Any) -> None:
+    def __init__(self, draining: trio.Event, patience_s: float, *wiring: Any) -> None:
         super().__init__(*wiring)
         self.streams = OpenStreams()
         self.stream_buffers = BoundedBuffers()
+        # Hypercorn's own end resets streams as if they had been answered, and its GOAWAY may name one of those.
+        self.context = WorkerContext(None)
+        self._draining = draining
         self._patience_s = patience_s
+        self._last_stream: int | None = None
+
+    def begin_no_more(self) -> None:
+        """Streams that come from now on wait for GOAWAY: httpx takes a REFUSED_STREAM for a failure of the call."""
+        if self._last_stream is None:
+            self._last_stream = self.connection.highest_inbound_stream_id
+
+    async def end_if_idle(self) -> None:
+        """Say GOAWAY and close, unless a stream runs. A stream's buffer outlives it until its last frame has left."""
+        if self.streams or self.stream_buffers or self.closed:
+            return
+        self.begin_no_more()
+        with suppress(ProtocolError):  # the peer has said it already
+            self.connection.close_connection(last_stream_id=self._last_stream)
+        await self._flush()
+        await self.send(Closed())
 
     async def stream_send(self, event: Event) -> None:
         if isinstance(event, StreamClosed):
@@ -124,6 +115,22 @@ class SafeH2(H2Protocol):
         if scope.cancelled_caught:
             await self._reset_unfinished(event.stream_id, ErrorCodes.CANCEL)
             await super().stream_send(StreamClosed(event.stream_id))
+        if self._draining.is_set():
+            await self.end_if_idle()
+
+    async def _send_data(self, stream_id: int) -> None:
+        await super()._send_data(stream_id)
+        if self._draining.is_set():
+            await self.end_if_idle()
+
+    async def _handle_events(self, events: list[FrameEvent]) -> None:
+        if self._last_stream is not None:
+            events = [event for event in events if not isinstance(event, RequestReceived)]
+        await super()._handle_events(events)
+        if any(isinstance(event, StreamReset) for event in events):
+            await self.send(Updated(idle=self.idle))  # Hypercorn forgets: the connection would never be idle again
+            if self._draining.is_set():
+                await self.end_if_idle()
 
     async def _reset_unfinished(self, stream_id: int, code: ErrorCodes) -> None:
         buffer = self.stream_buffers.get(stream_id)
@@ -133,3 +140,4 @@ class SafeH2(H2Protocol):
         with suppress(ProtocolError):  # the peer was faster
             self.connection.reset_stream(stream_id, code)
         await self._flush()
+        await self._window_updated(stream_id)  # the sending task wakes and takes the buffer away
