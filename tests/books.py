@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from app.core.ledger import Limits
 from app.core.limits import Rate
 from app.storage import ledger
-from app.storage.database import Database, Transaction, open_database
+from app.storage.database import EVERY_TENANT, Database, Engine, Transaction, open_database
+from app.storage.engines import open_engine
 from app.storage.migrations import migrate
-from app.storage.sqlite import SqliteEngine
 
-T = TypeVar("T")
 PLENTY = Limits(Rate(1_000_000), concurrency=1_000_000)
 
 #: What `ledger.INVARIANTS` leaves to the tables themselves: each query returns what is wrong.
@@ -56,10 +54,11 @@ def only_call(db: Transaction, *columns: str) -> tuple[Any, ...]:
 
 @asynccontextmanager
 async def open_books(
-    folder: Path, *, deadline_s: float = 5.0, make_engine: Callable[[Path], SqliteEngine] = SqliteEngine
+    url: str, *, deadline_s: float = 5.0, wrap: Callable[[Engine], Engine] = lambda engine: engine
 ) -> AsyncIterator[Database]:
-    """A migrated database in `folder`; at the end the books must balance."""
-    async with open_database(make_engine(folder / "gateway.db"), deadline_s=deadline_s) as db:
+    """A migrated database; at the end the books must balance. `wrap` may put something before its engine."""
+    engine = wrap(await open_engine(url, synchronous="NORMAL", deadline_s=deadline_s))
+    async with open_database(engine, deadline_s=deadline_s) as db:
         await migrate(db)
         yield db
-        assert await db.read(faults) == {}
+        assert await db.read(EVERY_TENANT, faults) == {}

@@ -1,10 +1,15 @@
-"""What every test shares: how hypothesis searches."""
+"""What every test shares: how hypothesis searches, and a fresh database on either engine."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.databases import Databases, open_databases, sqlite_url
 
 # A busy machine must not fail a test for being slow; CI searches the same examples every time.
 settings.register_profile(
@@ -15,3 +20,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """One PostgreSQL for all tests of this run, started by the first that needs it."""
+    with open_databases() as databases:
+        yield databases
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own: a SQLite file yet to be made, or with `ON_BOTH` also a migrated PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield sqlite_url(tmp_path)
+    else:
+        with request.getfixturevalue("databases").open_fresh() as url:
+            yield url

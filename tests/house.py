@@ -15,13 +15,14 @@ from app.config import Secret, Settings
 from app.core.identity import now_us
 from app.main import open_storage, run_gateway
 from app.storage import keys, ledger, tenants
-from app.storage.database import Transaction
+from app.storage.database import EVERY_TENANT, Transaction
 from app.storage.keys import KeySettings
 from app.usecases import models
 from catalog.catalog import Catalog
 from scripts.simulator import server as simulator
 from scripts.simulator.book import Book
 from scripts.simulator.settings import Settings as SimulatorSettings
+from tests.databases import sqlite_url
 
 SECRET = Secret("a secret for tests only")
 RICH_UCR = 1_000_000_000_000
@@ -91,29 +92,34 @@ class Ground:
 
 @asynccontextmanager
 async def open_ground(
-    folder: Path, *, customer: dict[str, Any] | None = None, **overrides: Any
+    where: Path | str, *, customer: dict[str, Any] | None = None, **overrides: Any
 ) -> AsyncIterator[Ground]:
-    """What a gateway needs, in `folder`. `customer` goes to `add_customer`, the rest to `Settings`."""
+    """What a gateway needs. `where` is a folder for its database, or the database's URL.
+
+    `customer` goes to `add_customer`, the rest to `Settings`.
+    """
     book = Book()
     async with trio.open_nursery() as nursery:
         url = await nursery.start(partial(simulator.serve, settings=SimulatorSettings(), book=book))
-        base = Settings(
-            database_url=f"sqlite:///{folder / 'gateway.db'}", secret_key=SECRET, port=0, access_log=False, drain_s=5.0
-        )
+        database_url = where if isinstance(where, str) else sqlite_url(where)
+        base = Settings(database_url=database_url, secret_key=SECRET, port=0, access_log=False, drain_s=5.0)
         settings = replace(pointed_at(url, base), **overrides)
-        async with open_storage(settings) as db:
-            await db.write(lambda t: models.seed(t, Catalog.load()))
-            made = await db.write(lambda t: add_customer(t, **(customer or {})))
+        unhurried = replace(settings, database_deadline_s=base.database_deadline_s)
+        async with open_storage(unhurried) as db:
+            await db.write(EVERY_TENANT, lambda t: models.seed(t, Catalog.load()))
+            made = await db.write(EVERY_TENANT, lambda t: add_customer(t, **(customer or {})))
         yield Ground(settings, made, url, book)
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def open_house(folder: Path, *, customer: dict[str, Any] | None = None, **overrides: Any) -> AsyncIterator[House]:
-    """Start everything in `folder`; at the end drain the gateway and stop the simulator. Arguments as `open_ground`."""
+async def open_house(
+    where: Path | str, *, customer: dict[str, Any] | None = None, **overrides: Any
+) -> AsyncIterator[House]:
+    """Start everything; at the end drain the gateway and stop the simulator. Arguments as `open_ground`."""
     shutdown, hurry = trio.Event(), trio.Event()
     ended = trio.Event()
-    async with open_ground(folder, customer=customer, **overrides) as ground, trio.open_nursery() as nursery:
+    async with open_ground(where, customer=customer, **overrides) as ground, trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
             await run_gateway(ground.settings, shutdown=shutdown, hurry=hurry, task_status=task_status)

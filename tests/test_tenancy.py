@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import app.storage
+from app.storage.database import EVERY_TENANT
 
 #: What may look across tenants, and why.
 EXCEPTIONS = {
@@ -23,14 +26,38 @@ EXCEPTIONS = {
     "ledger": {
         "expired": "the sweeper ends the holds of dead processes, whose they are comes back with each",
         "broken_tenants": "the check of the books goes through all of them, and names tenants only",
+        "open_holds": "three numbers for the operator",
     },
-    "migrations": dict.fromkeys(("schema_version", "migrate_job"), "the schema is one for all tenants"),
+    "migrations": dict.fromkeys(("schema_version", "migrate_job", "moved_to"), "the schema is one for all tenants"),
+    "postgres_role": {"unbound_role": "who we are to the database; reads no row of ours"},
     "tenants": {
         "upsert_tenant": "makes the tenant",
         "find_tenant": "finds the tenant by its name, for seeds",
+        "tenant_ids": "the watch over the books goes from one tenant to the next",
         "knows_email": "an address belongs to one tenant, so it must be new among all of them; says yes or no",
     },
 }
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+#: Where the product reads and writes without naming a tenant, and why.
+EVERY_TENANT_PLACES: Final = {
+    "app/doctor.py": {"_database": "the operator's look at everything"},
+    "app/monitoring.py": {"Monitoring.__init__": "reads the catalog's digest, which is one for all"},
+    "app/storage/migrations.py": {"migrate": "the schema is one for all tenants"},
+    "app/storage/moving_target.py": {"Target._begin": "a whole database moves, with all its tenants"},
+    "app/storage/postgres_batch.py": {"lock_key": "such jobs take turns with each other"},
+    "app/usecases/access.py": {"Access._load": "the digest of a credential tells the tenant"},
+    "app/usecases/books.py": {
+        "BooksWatch.count": "three numbers for the operator",
+        "BooksWatch.go_round": "which tenants there are; each is then looked at by itself",
+    },
+    "app/usecases/models.py": dict.fromkeys(("Models.open", "Models.run_reloader"), "the catalog is one for all"),
+    "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
+    "scripts/launching/demo.py": dict.fromkeys(("open_demo", "_works"), "whose the key in run.json is, if anybody's"),
+    "scripts/seeding/target.py": {"Target.write": "a seed file makes many tenants, all of them or none"},
+    "scripts/seeding/write.py": {"_hash_new_passwords": "an address belongs to one tenant among all"},
+}
+PRODUCT: Final = ("app", "channels", "scripts/launching", "scripts/seeding")
 
 
 def storage_modules() -> Iterator[ModuleType]:
@@ -86,3 +113,47 @@ def test_an_argument_called_tenant_is_never_optional() -> None:
         and tenant.default is not inspect.Parameter.empty
     ]
     assert loose == []
+
+
+def every_tenant_places(source: str) -> set[str]:
+    """The functions that name `EVERY_TENANT`, or what it stands for as the scope of a read or a write."""
+    found: set[str] = set()
+
+    def walk(node: ast.AST, within: tuple[str, ...]) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            within = (*within, node.name)
+        if _is_every_tenant(node):
+            found.add(".".join(within))
+        for child in ast.iter_child_nodes(node):
+            walk(child, within)
+
+    walk(ast.parse(source), ())
+    return found
+
+
+def _is_every_tenant(node: ast.AST) -> bool:
+    match node:
+        case ast.Name(id="EVERY_TENANT", ctx=ast.Load()) | ast.Attribute(attr="EVERY_TENANT"):
+            return True
+        case ast.Call(func=ast.Attribute(attr="read" | "write"), args=[ast.Constant(value=scope), *_]):
+            return scope == EVERY_TENANT
+    return False
+
+
+def test_only_listed_places_look_across_tenants() -> None:
+    found = {
+        str(path.relative_to(ROOT)): places
+        for folder in PRODUCT
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if (places := every_tenant_places(path.read_text()))
+    }
+    assert found == {path: set(reasons) for path, reasons in EVERY_TENANT_PLACES.items()}
+
+
+def test_a_place_that_looks_across_tenants_would_be_found() -> None:
+    careless = (
+        'class A:\n    async def b(self): return await db.read("*", job)\n',
+        "def c(): run(partial(db.write, database.EVERY_TENANT))\n",
+        "async def d(): await db.write(tenant_id, job)\n",
+    )
+    assert every_tenant_places("".join(careless)) == {"A.b", "c"}

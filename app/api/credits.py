@@ -21,7 +21,7 @@ def routes(services: ApiServices) -> Routes:
     async def show_credits(exchange: Exchange) -> None:
         principal = await services.access.check(credentials.api_key(exchange))
         credentials.check(exchange, principal)
-        balance, held = await services.db.read(lambda db: ledger.balance(db, principal.tenant_id))
+        balance, held = await services.db.read(principal.tenant_id, lambda db: ledger.balance(db, principal.tenant_id))
         amounts = {"balance": balance, "held": held, "available": balance - held}
         body = {name: credits_from_ucr(amount) for name, amount in amounts.items()}
         await exchange.reply_json(msgspec.json.encode(body))
@@ -35,7 +35,7 @@ def routes(services: ApiServices) -> Routes:
             raise Problem(
                 "missing_required_parameter", "Send the completion's id: /v1/generation?id=chatcmpl-...", "id"
             )
-        call = await services.db.read(lambda db: calls.find_call(db, principal.tenant_id, call_id))
+        call = await services.db.read(principal.tenant_id, lambda db: calls.find_call(db, principal.tenant_id, call_id))
         if call is None:
             raise Problem("not_found", "There is no generation with this id.", "id")
         catalog = services.chat.models.catalog

@@ -46,18 +46,18 @@ def store(db: Transaction, kind: str, wanted: Mapping[str, Mapping[str, Any]]) -
     """Make the stored entries of a kind equal to `wanted`."""
     changes = compare(db, kind, wanted)
     for place, name in enumerate(wanted):
-        db.run(
+        db.do(
             "INSERT INTO catalog_entries (kind, id, place, document) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (kind, id) DO UPDATE SET place = excluded.place, document = excluded.document",
             *(kind, name, place, msgspec.json.encode(wanted[name]).decode()),
         )
     for name in changes.removed:
-        db.run("DELETE FROM catalog_entries WHERE kind = ? AND id = ?", kind, name)
+        db.do("DELETE FROM catalog_entries WHERE kind = ? AND id = ?", kind, name)
     return changes
 
 
 def set_digest(db: Transaction, digest: str) -> None:
-    db.run(
+    db.do(
         "INSERT INTO catalog_version (one, digest) VALUES (1, ?) "
         "ON CONFLICT (one) DO UPDATE SET digest = excluded.digest",
         digest,

@@ -74,7 +74,7 @@ def insert_key(
     db: Transaction, tenant_id: str, key_id: str, secret: bytes, key: str, settings: KeySettings, at_us: int
 ) -> None:
     """Store a key that was made elsewhere, such as a demo key from a seed file."""
-    db.run(
+    db.do(
         "INSERT INTO api_keys (id, tenant_id, name, digest, hint, permissions, scopes, allowed_models, "
         "allowed_domains, rpm, budget, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(key_id, tenant_id, settings.name, key_digest(secret, key), key[:HINT_LENGTH], settings.permissions),

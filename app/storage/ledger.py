@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from app.core import ledger
@@ -44,6 +44,12 @@ class Closing:
     rule: str
     receipt: str
     at_us: int
+
+    def unpaid(self) -> Closing:
+        """The same ending for a call whose client was told that it failed: our fault is free (B13)."""
+        if self.state == "voided":
+            return self
+        return replace(self, state="voided", outcome="failed", cost=0, basis="none", rule="B13")
 
     @classmethod
     def unasked(cls, at_us: int) -> Closing:
@@ -93,17 +99,17 @@ def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits,
     if standing.key_version + standing.tenant_version != principal.version or not _lives(standing, opening.at_us):
         raise StaleKey
     allowance = ledger.admit(standing, limits, opening.hold, opening.at_us)
-    db.run(
+    db.do(
         "UPDATE api_keys SET tat = ?, in_flight = in_flight + 1, held = held + ? WHERE tenant_id = ? AND id = ?",
         *(allowance.rate.tat_us, opening.hold, tenant_id, principal.key_id),
     )
-    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", opening.hold, tenant_id)
-    db.run(
+    db.do("UPDATE tenants SET held = held + ? WHERE id = ?", opening.hold, tenant_id)
+    db.do(
         "INSERT INTO month_calls (tenant_id, month, category, open) VALUES (?, ?, ?, 1) "
         "ON CONFLICT (tenant_id, month, category) DO UPDATE SET open = month_calls.open + 1",
         *(tenant_id, month, opening.category),
     )
-    db.run(
+    db.do(
         "INSERT INTO calls (tenant_id, id, key_id, request_id, endpoint, category, model, streamed, month, opened_at, "
         "hold, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(tenant_id, opening.id, principal.key_id, opening.request_id, opening.endpoint, opening.category),
@@ -134,13 +140,22 @@ def extend(db: Transaction, tenant_id: str, call_id: str, more: int, expires_us:
     granted: int = min(more, *(room for room in rooms if room is not None))
     if granted <= 0:
         return 0
-    db.run("UPDATE tenants SET held = held + ? WHERE id = ?", granted, tenant_id)
-    db.run("UPDATE api_keys SET held = held + ? WHERE tenant_id = ? AND id = ?", granted, tenant_id, key_id)
-    db.run(
+    db.do("UPDATE tenants SET held = held + ? WHERE id = ?", granted, tenant_id)
+    db.do("UPDATE api_keys SET held = held + ? WHERE tenant_id = ? AND id = ?", granted, tenant_id, key_id)
+    db.do(
         "UPDATE calls SET hold = hold + ?, expires_at = ? WHERE tenant_id = ? AND id = ?",
         *(granted, expires_us, tenant_id, call_id),
     )
     return granted
+
+
+def renew(db: Transaction, tenant_id: str, call_ids: Sequence[str], expires_us: int) -> None:
+    """Let the holds of these calls live until `expires_us`; what has ended stays as it is."""
+    for call_id in call_ids:
+        db.do(
+            "UPDATE calls SET expires_at = ? WHERE tenant_id = ? AND id = ? AND state = 'held'",
+            *(expires_us, tenant_id, call_id),
+        )
 
 
 #: Only forward: an ending that was stamped just before the turn of the month may be written after it.
@@ -162,27 +177,27 @@ def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Endi
     if state != "held":
         return Ending(state, charge, uncollected, basis)
     money = ledger.settle(closing.cost, hold, balance, held) if closing.state == "posted" else Settlement(0, 0)
-    db.run(
+    db.do(
         "UPDATE calls SET state = ?, ended_at = ?, outcome = ?, charge = ?, uncollected = ?, basis = ?, rule = ?, "
         "receipt = ? WHERE tenant_id = ? AND id = ?",
         *(closing.state, closing.at_us, closing.outcome, money.charge, money.uncollected, closing.basis, closing.rule),
         *(closing.receipt, tenant_id, call_id),
     )
     spent = month_of(closing.at_us)
-    db.run(
+    db.do(
         f"UPDATE tenants SET balance = balance - ?, held = held - ?, {_SPEND} WHERE id = ?",
         *(money.charge, hold, spent, money.charge, spent, money.charge, spent, spent, tenant_id),
     )
-    db.run(
+    db.do(
         f"UPDATE api_keys SET in_flight = in_flight - 1, held = held - ?, {_SPEND} WHERE tenant_id = ? AND id = ?",
         *(hold, spent, money.charge, spent, money.charge, spent, spent, tenant_id, key_id),
     )
-    db.run(
+    db.do(
         "UPDATE month_calls SET open = open - 1, ended = ended + ? WHERE tenant_id = ? AND month = ? AND category = ?",
         *(int(closing.outcome == "completed"), tenant_id, month, category),
     )
     if money.charge:
-        _append(db, tenant_id, Entry("charge", -money.charge, call_id), balance - money.charge, closing.at_us)
+        _append(db, tenant_id, Entry("charge", -money.charge, call_id), closing.at_us)
     return Ending(closing.state, money.charge, money.uncollected, closing.basis)
 
 
@@ -191,11 +206,9 @@ def credit(db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, at
     known = "SELECT 1 FROM ledger_entries WHERE tenant_id = ? AND kind = ? AND ref = ?"
     if db.one(known, tenant_id, kind, ref) is not None:
         return False
-    db.run("UPDATE tenants SET balance = balance + ? WHERE id = ?", amount, tenant_id)
-    row = db.one("SELECT balance FROM tenants WHERE id = ?", tenant_id)
-    if row is None:
+    if not db.run("UPDATE tenants SET balance = balance + ? WHERE id = ?", amount, tenant_id):
         raise Problem("not_found", "There is no such organisation.")
-    _append(db, tenant_id, Entry(kind, amount, ref, note), row[0], at_us)
+    _append(db, tenant_id, Entry(kind, amount, ref, note), at_us)
     return True
 
 
@@ -213,8 +226,15 @@ def expired(db: Transaction, at_us: int, limit: int) -> Iterable[tuple[str, str]
     return [(row[0], row[1]) for row in db.all(sql, at_us, limit)]
 
 
+def open_holds(db: Transaction, at_us: int) -> tuple[int, int, int]:
+    """(open holds, those past their expiry, when the oldest was taken or 0): what an operator watches."""
+    sql = "SELECT COUNT(*), COUNT(CASE WHEN expires_at < ? THEN 1 END), MIN(opened_at) FROM calls WHERE state = 'held'"
+    count, overdue, oldest_us = db.all(sql, at_us)[0]
+    return count, overdue, oldest_us or 0
+
+
 INVARIANTS = """
-    SELECT t.id FROM tenants t WHERE t.held < 0 OR t.held > t.balance
+    SELECT t.id FROM tenants t WHERE (t.held < 0 OR t.held > t.balance
     OR t.balance <> (SELECT COALESCE(SUM(amount), 0) FROM ledger_entries e WHERE e.tenant_id = t.id)
     OR t.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c WHERE c.tenant_id = t.id AND c.state = 'held')
     OR EXISTS (SELECT 1 FROM api_keys k WHERE k.tenant_id = t.id AND (
@@ -222,7 +242,7 @@ INVARIANTS = """
         OR k.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c
                       WHERE c.tenant_id = t.id AND c.key_id = k.id AND c.state = 'held')))
     OR EXISTS (SELECT 1 FROM calls c WHERE c.tenant_id = t.id AND c.charge <> -COALESCE(
-        (SELECT SUM(amount) FROM ledger_entries e WHERE e.tenant_id = t.id AND e.kind = 'charge' AND e.ref = c.id), 0))
+        (SELECT SUM(amount) FROM ledger_entries e WHERE e.tenant_id = t.id AND e.kind = 'charge' AND e.ref = c.id), 0)))
 """
 
 
@@ -231,9 +251,15 @@ def broken_tenants(db: Transaction) -> list[str]:
     return [row[0] for row in db.all(INVARIANTS)]
 
 
-def _append(db: Transaction, tenant_id: str, entry: Entry, balance_after: int, at_us: int) -> None:
-    db.run(
+def is_broken(db: Transaction, tenant_id: str) -> bool:
+    """The same for one tenant."""
+    return db.one(INVARIANTS + " AND t.id = ?", tenant_id) is not None
+
+
+def _append(db: Transaction, tenant_id: str, entry: Entry, at_us: int) -> None:
+    """The balance has been moved already: a seed, which takes no tenant's turn, may have moved it since it was read."""
+    db.do(
         "INSERT INTO ledger_entries (id, tenant_id, kind, amount, ref, note, balance_after, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *(new_id("le_", at_us), tenant_id, *entry, balance_after, at_us),
+        "SELECT ?, id, ?, ?, ?, ?, balance, ? FROM tenants WHERE id = ?",
+        *(new_id("le_", at_us), *entry, at_us, tenant_id),
     )

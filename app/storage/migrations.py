@@ -7,7 +7,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.storage.database import Database, Transaction
+from app.storage.database import EVERY_TENANT, Database, Transaction
+
+PATIENCE_S: Final = 3600.0
+#: The step that says that the database was moved: a version that does not know it takes it for that of a newer one.
+MOVED_STEP: Final = 1_000_000
+
+
+class OnPostgres(str):
+    """A statement that SQLite has no word for."""
+
+    __slots__ = ()
+
+
+def _one_tenant(table: str, column: str = "tenant_id") -> tuple[OnPostgres, ...]:
+    """Row-level security: a transaction sees the rows of the tenant it entered, or all when it entered all."""
+    entered = "(SELECT current_setting('gateway.tenant', true))"
+    return (
+        OnPostgres(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"),
+        OnPostgres(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"),
+        OnPostgres(f"CREATE POLICY one_tenant ON {table} USING ({column} = {entered} OR {entered} = '*')"),
+    )
+
 
 STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (
@@ -68,6 +89,17 @@ STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "settings of the installation",
         ("CREATE TABLE installation (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),
     ),
+    (
+        "a second wall between tenants",
+        (
+            *_one_tenant("tenants", "id"),
+            *_one_tenant("users"),
+            *_one_tenant("api_keys"),
+            *_one_tenant("month_calls"),
+            *_one_tenant("calls"),
+            *_one_tenant("ledger_entries"),
+        ),
+    ),
 )
 
 
@@ -81,29 +113,47 @@ class NewerDatabase(Exception):
         )
 
 
+class MovedDatabase(NewerDatabase):
+    """Everything in the database is in another one now, and goes on there."""
+
+    def __init__(self, where: str) -> None:
+        Exception.__init__(self, f"This database has been moved to {where}; set DATABASE_URL to it.")
+
+
 def schema_version(db: Transaction) -> int:
-    db.run("CREATE TABLE IF NOT EXISTS schema_steps (step BIGINT PRIMARY KEY, name TEXT NOT NULL)")
+    db.do("CREATE TABLE IF NOT EXISTS schema_steps (step BIGINT PRIMARY KEY, name TEXT NOT NULL)")
     row = db.one("SELECT COALESCE(MAX(step), 0) FROM schema_steps")
     return int(row[0]) if row else 0
+
+
+def moved_to(db: Transaction) -> str | None:
+    """The database that this one was moved to, and the day; None for one that is in use."""
+    row = db.one("SELECT name FROM schema_steps WHERE step = ?", MOVED_STEP)
+    return None if row is None else str(row[0])
 
 
 def migrate_job(db: Transaction) -> list[str]:
     """Bring the schema up to date inside one transaction; returns the names of the steps taken.
 
-    Raises NewerDatabase. Safe to run from several processes at once: the write lock makes them take turns.
+    Raises NewerDatabase, or MovedDatabase. Safe to run from several processes at once: the write lock makes them take
+    turns.
     """
     found = schema_version(db)
+    where = moved_to(db)
+    if where is not None:
+        raise MovedDatabase(where)
     if found > len(STEPS):
         raise NewerDatabase(found)
     taken = []
     for number, (name, statements) in enumerate(STEPS[found:], start=found + 1):
         for statement in statements:
-            db.run(statement)
-        db.run("INSERT INTO schema_steps (step, name) VALUES (?, ?)", number, name)
+            if db.engine == "postgresql" or not isinstance(statement, OnPostgres):
+                db.do(statement)
+        db.do("INSERT INTO schema_steps (step, name) VALUES (?, ?)", number, name)
         taken.append(name)
     return taken
 
 
 async def migrate(database: Database) -> list[str]:
     """`migrate_job` in the writer. Raises NewerDatabase, or Problem `storage_unavailable`."""
-    return await database.write(migrate_job)
+    return await database.write(EVERY_TENANT, migrate_job, patience_s=PATIENCE_S)

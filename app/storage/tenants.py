@@ -11,14 +11,14 @@ def upsert_tenant(db: Transaction, name: str, plan: str, budget: int | None, at_
     row = db.one("SELECT id, plan, budget FROM tenants WHERE name = ?", name)
     if row is None:
         tenant_id = new_id("ten_", at_us)
-        db.run(
+        db.do(
             "INSERT INTO tenants (id, name, plan, budget, created_at) VALUES (?, ?, ?, ?, ?)",
             *(tenant_id, name, plan, budget, at_us),
         )
         return tenant_id, "created"
     if (row[1], row[2]) == (plan, budget):
         return row[0], "unchanged"
-    db.run("UPDATE tenants SET plan = ?, budget = ?, version = version + 1 WHERE id = ?", plan, budget, row[0])
+    db.do("UPDATE tenants SET plan = ?, budget = ?, version = version + 1 WHERE id = ?", plan, budget, row[0])
     return row[0], "changed"
 
 
@@ -28,7 +28,7 @@ def upsert_member(
     """Add a member or update name and role, never a password. Raises ValueError for an address taken elsewhere."""
     row = db.one("SELECT id, tenant_id, full_name, role FROM users WHERE email = ?", email)
     if row is None:
-        db.run(
+        db.do(
             "INSERT INTO users (id, tenant_id, email, full_name, role, password_hash, created_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(new_id("usr_", at_us), tenant_id, email, full_name, role, password_hash, at_us),
@@ -38,9 +38,7 @@ def upsert_member(
         raise ValueError(f"{email} is a member of another organisation")
     if (row[2], row[3]) == (full_name, role):
         return "unchanged"
-    db.run(
-        "UPDATE users SET full_name = ?, role = ? WHERE tenant_id = ? AND id = ?", full_name, role, tenant_id, row[0]
-    )
+    db.do("UPDATE users SET full_name = ?, role = ? WHERE tenant_id = ? AND id = ?", full_name, role, tenant_id, row[0])
     return "changed"
 
 
@@ -63,4 +61,9 @@ def find_tenant(db: Transaction, name: str) -> str | None:
 
 def set_password(db: Transaction, tenant_id: str, email: str, password_hash: str) -> None:
     """For a password that nobody knows any more."""
-    db.run("UPDATE users SET password_hash = ? WHERE tenant_id = ? AND email = ?", password_hash, tenant_id, email)
+    db.do("UPDATE users SET password_hash = ? WHERE tenant_id = ? AND email = ?", password_hash, tenant_id, email)
+
+
+def tenant_ids(db: Transaction, *, after: str, limit: int) -> list[str]:
+    """The next tenants by id, "" being before the first."""
+    return [row[0] for row in db.all("SELECT id FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after, limit)]

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from app.core.errors import CODES, Problem
 from app.core.identity import Clock, Principal, is_key, key_digest, now_us
 from app.storage import keys
-from app.storage.database import Database
+from app.storage.database import EVERY_TENANT, Database
 from app.storage.ledger import StaleKey
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Access:
         return key_digest(self._secret, key)
 
     async def _load(self, digest: str) -> Principal:
-        principal = await self._db.read(lambda db: keys.find_principal(db, digest, self._clock()))
+        principal = await self._db.read(EVERY_TENANT, lambda db: keys.find_principal(db, digest, self._clock()))
         self._known[digest] = principal
         self._known.move_to_end(digest)
         if len(self._known) > CACHE_SIZE:

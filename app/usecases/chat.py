@@ -22,12 +22,14 @@ from app.core.errors import Problem, UpstreamError
 from app.core.identity import Principal
 from app.core.ledger import Outcome
 from app.core.pricing import TokenPrice
+from app.observability.facts import CallFacts
+from app.observability.observer import Observer
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider, ChatReply
 from app.providers.deadlines import ReaderLate
 from app.usecases.counting import count_output, count_prompt
 from app.usecases.journal import Journal, log_failure
-from app.usecases.meter import Ask, Call, Meter
+from app.usecases.meter import Call, Meter
 from app.usecases.models import Models
 from app.usecases.plan import STEP_TOKENS, ChatPlan, plan_chat, price_in_force, question_for, unconfigured
 from app.usecases.sink import ChatSink, Served
@@ -52,38 +54,20 @@ class ChatServices:
     providers: Mapping[str, ChatProvider]
     breakers: Breakers
     secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a call comes from, for its row and receipt."""
-
-    request_id: str
-    endpoint: str
-    sdk_retries: int = 0
+    observer: Observer
 
 
 async def run_chat(
-    services: ChatServices, principal: Principal, request: ChatRequest, sink: ChatSink, origin: Origin
+    services: ChatServices, principal: Principal, request: ChatRequest, sink: ChatSink, facts: CallFacts
 ) -> None:
     """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey."""
     prompt = await count_prompt(request)
     salt = services.secret + principal.tenant_id
     plan = plan_chat(services.models, services.providers, principal, request, prompt, salt)
-    step = min(request.max_tokens or STEP_TOKENS, STEP_TOKENS) * request.n
-    ask = Ask(
-        endpoint=origin.endpoint,
-        category="llm",
-        model=plan.model.id,
-        streamed=request.stream,
-        hold_ucr=plan.hold_ucr(step),
-        request_id=origin.request_id,
-        limits=plan.limits,
-    )
-    async with services.meter.open_call(principal, ask) as call:
-        chat = ChatCall(services, request, plan, call, sink)
-        call.on_cancel = chat.bill_now
-        call.receipt.update(ignored=request.ignored, sdk_retries=origin.sdk_retries, prompt_estimate=prompt)
+    async with services.meter.open_call(principal, plan.ask(request, facts)) as call:
+        chat = ChatCall(services, request, plan, call, sink, facts)
+        call.on_cancel, call.on_end = chat.bill_now, chat.report
+        call.receipt.update(ignored=request.ignored, sdk_retries=facts.sdk_retries, prompt_estimate=prompt)
         await chat.run()
 
 
@@ -95,7 +79,13 @@ class ChatCall:
     """The state of one admitted chat call."""
 
     def __init__(
-        self, services: ChatServices, request: ChatRequest, plan: ChatPlan, call: Call, sink: ChatSink
+        self,
+        services: ChatServices,
+        request: ChatRequest,
+        plan: ChatPlan,
+        call: Call,
+        sink: ChatSink,
+        facts: CallFacts,
     ) -> None:
         self._services = services
         self._request = request
@@ -103,7 +93,7 @@ class ChatCall:
         self._call = call
         self._sink = sink
         self._served = Served(call.id, plan.model.id, int(time.time()), call.allowance)
-        self._journal = Journal(call.receipt)
+        self._journal = Journal(call, facts)
         self._tally = Tally(plan.prices[plan.model.id], plan.prompt_tokens)
         self._target: Target | None = None
         self._reply: ChatReply | None = None
@@ -142,6 +132,13 @@ class ChatCall:
             return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B10")
         return self._cut("cancelled", usage, counted, reply)
 
+    def report(self) -> None:
+        """Tell the observer how the call was, now that it is over."""
+        model = self._plan.model if self._target is None else self._target.model
+        answered_by = self._reply and self._reply.normaliser.upstream_model
+        facts = self._journal.closed_facts(self._services.models.label(model.id), answered_by or "")
+        self._services.observer.call_ended(facts)
+
     @property
     def _committed(self) -> bool:
         """Content has reached the client: no other route may begin anew (compat.md S14)."""
@@ -166,8 +163,9 @@ class ChatCall:
                 breakers.fail(*key, error, trio.current_time())
                 self._journal.end_attempt(error)
                 log_failure(self._call.id, self._request, target, error)
-            except BaseException:
+            except BaseException as error:
                 breakers.leave(*key)
+                self._journal.broke_off(error)
                 raise
             else:
                 breakers.succeed(*key)
@@ -177,7 +175,8 @@ class ChatCall:
                 return failure
             if not breakers.may_retry(*key):
                 return failure
-            await trio.sleep(random.uniform(*BACK_OFF_S) if wait is None else wait)  # noqa: S311 - jitter
+            wait = random.uniform(*BACK_OFF_S) if wait is None else wait  # noqa: S311 - jitter
+            await trio.sleep(self._journal.pause(wait))
         return failure
 
     async def _attempt(self, target: Target, again: bool) -> None:
@@ -194,15 +193,22 @@ class ChatCall:
             served.model = target.model.id
         self._services.breakers.begin(target.provider, target.upstream)
         try:
-            async with provider.chat(outgoing, ask, self._request.n) as reply:
-                self._reply = reply
-                self._sink.accepted()
-                await self._relay(reply)
+            await self._ask(provider.chat(outgoing, ask, self._request.n))
         except _CreditsUsedUp:
             await self._end_early()
         except ReaderLate:  # as good as gone: a slow reader must not make an answer free
             await self._call.post(self.bill_now())
             raise Problem("invalid_request_error", READ_TOO_SLOWLY) from None
+
+    async def _ask(self, question: ChatReply) -> None:
+        """Ask and relay the answer; then, or on any failure, the connection is given back or closed."""
+        try:
+            async with question as reply:
+                self._reply = reply
+                self._sink.accepted()
+                await self._relay(reply)
+        finally:
+            self._journal.disconnected(question.waited_s)
 
     async def _relay(self, reply: ChatReply) -> None:
         step = self._tally.price.tokens_ucr(0, STEP_TOKENS * self._request.n)
@@ -255,6 +261,7 @@ class ChatCall:
     async def _post(self, bill: Bill, usage: Usage | None, finishes: Mapping[int, str], counted: int) -> None:
         """Settle, then send the end."""
         usage = usage or Usage(self._plan.prompt_tokens, counted)
+        self._journal.answered()
         self._close_journal(usage=usage, finish_reasons=dict(finishes))
         await self._call.post(bill)
         await self._sink.finish(finishes, usage)

@@ -5,13 +5,17 @@
         await call.post(...)     # before the client sees the end
 
 Leaving the block without `post` or `void` ends the call all the same: cancelled calls as `call.on_cancel` says, others
-void. The ending is shielded and bounded; if the database is away for longer, the sweeper ends the call free of charge.
+void. The ending is shielded and waits for a database that is away, up to `settle_s`; what could not be written by then
+is kept in memory and written when the database is back (`run_settler`). A process that dies before leaves the hold to
+the sweeper of any other, which ends the call free of charge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Final
 
@@ -27,11 +31,10 @@ from app.core.ledger import Limits, Outcome, State
 from app.storage import ledger
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Closing, Ending, Opening
+from app.usecases.settling import Late, Settler
 
 log = structlog.get_logger(__name__)
 
-SETTLE_S: Final = 5.0
-SETTLE_RETRY_S: Final = 0.25
 FAILED: Final = Bill("failed", 0, "none", "B6")
 #: Part of the hold that may be used before it is grown.
 GROW_AT: Final = 0.75
@@ -57,13 +60,20 @@ class Call:
     id: str
     tenant_id: str
     hold_ucr: int
+    expires_us: int
     allowance: Allowance
     _meter: Meter
     #: What a client that leaves now owes; asked at most once, when the block is left by a cancel.
     on_cancel: Callable[[], Bill] = field(default=lambda: Bill("cancelled", 0, "none", "B2"))
+    #: Called when the block has been left and the ending is written or handed over: for monitoring.
+    on_end: Callable[[], None] = field(default=lambda: None)
     #: Facts for the receipt, kept with the final row.
     receipt: dict[str, Any] = field(default_factory=dict)
+    #: What the call owes, once that is known; the ending tells what of it was charged.
+    bill: Bill | None = None
     ending: Ending | None = None
+    #: The settler ends it when the database is back.
+    handed_over: bool = False
     #: Whether the hold may still grow: getting less than was asked for is final for this call.
     growing: bool = True
 
@@ -79,9 +89,10 @@ class Call:
             more = (wanted if ceiling_ucr is None else min(wanted, ceiling_ucr)) - self.hold_ucr
             expires = self._meter.clock() + self._meter.hold_us
             granted = await self._meter.db.write(
-                lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires), durable=False
+                self.tenant_id, lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires), durable=False
             )
             self.growing = granted == more
+            self.expires_us = expires if granted else self.expires_us
             self.hold_ucr += granted
         return cost_ucr <= self.hold_ucr
 
@@ -96,19 +107,34 @@ class Call:
     async def _end(self, state: State, bill: Bill) -> Ending:
         if self.ending is None:
             meter = self._meter
+            self.bill = bill
             receipt = msgspec.json.encode(self.receipt).decode()
             closing = Closing(state, bill.outcome, bill.cost_ucr, bill.basis, bill.rule, receipt, meter.clock())
-            self.ending = await meter.end(self.tenant_id, self.id, closing)
+            # A client that is there is told that it failed: then it must be free.
+            otherwise = closing if bill.outcome == "cancelled" else closing.unpaid()
+            try:
+                self.ending = await meter.settler.end(self.tenant_id, self.id, closing, otherwise)
+            except Late:
+                self.handed_over = True
+                raise
         return self.ending
 
 
 class Meter:
     """Admission and settlement over the database. `clock` gives microseconds since 1970."""
 
-    def __init__(self, db: Database, *, hold_s: float = 1200.0, clock: Clock = now_us) -> None:
+    def __init__(self, db: Database, *, hold_s: float = 120.0, settle_s: float = 20.0, clock: Clock = now_us) -> None:
         self.db = db
         self.clock = clock
+        self.settler = Settler(db, settle_s, clock)
         self.hold_us = int(hold_s * 1e6)
+        self.renew_s = hold_s / 4
+        self._open: set[Call] = set()
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls this process holds open."""
+        return len(self._open)
 
     def open_call(self, principal: Principal, ask: Ask) -> OpenCall:
         """An async context manager that admits a call and owns its hold for the length of the block.
@@ -117,39 +143,6 @@ class Meter:
         On cancel the call is charged what `on_cancel` says; on any exception it is free.
         """
         return OpenCall(self, principal, ask)
-
-    async def end(self, tenant_id: str, call_id: str, closing: Closing) -> Ending:
-        """Write a call's ending, trying again for a few seconds while the database is away. Not cancellable."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S):
-            while True:
-                try:
-                    return await self.db.write(lambda db: ledger.end(db, tenant_id, call_id, closing))
-                except Problem as problem:
-                    if problem.code != "storage_unavailable":
-                        raise
-                    await trio.sleep(SETTLE_RETRY_S)
-        log.error("meter.settle_failed", call=call_id, cost_ucr=closing.cost, basis=closing.basis)
-        raise Problem(
-            "storage_unavailable",
-            "The answer could not be accounted for in time. Look at its receipt before you try again.",
-        )
-
-    async def run_sweeper(self, every_s: float) -> None:
-        """Free the holds of calls whose process died: they end `expired`, uncharged, `interrupted` (B12, B13)."""
-        while True:
-            await self.sweep()
-            await trio.sleep(every_s)
-
-    async def sweep(self) -> int:
-        """End every hold that is past its time; returns how many."""
-        try:
-            count = await self.db.write(lambda db: _sweep(db, self.clock()))
-        except Problem as problem:
-            log.warning("meter.sweep_failed", error=str(problem))
-            return 0
-        if count:
-            log.warning("meter.swept", holds=count)
-        return count
 
     async def admit(self, principal: Principal, ask: Ask) -> Call:
         """Take the hold. Use `open_call`, which sees to it that it ends."""
@@ -168,17 +161,44 @@ class Meter:
         tenant = principal.tenant_id
         try:
             allowance = await self.db.write(
-                lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False
+                tenant, lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False
             )
         except Problem as problem:
             if problem.code == "storage_unavailable":  # It may still happen: then nobody would end it.
-                self.db.write_later(lambda db: ledger.end(db, tenant, opening.id, Closing.unasked(self.clock())))
+                self.settler.end_later(tenant, opening.id, Closing.unasked(self.clock()))
             raise
-        return Call(opening.id, tenant, ask.hold_ucr, allowance, self)
+        call = Call(opening.id, tenant, ask.hold_ucr, opening.expires_us, allowance, self)
+        self._open.add(call)
+        return call
+
+    async def run_renewer(self) -> None:
+        """Prolong the holds of open calls long before they expire: a hold that expires has lost its process."""
+        while True:
+            await trio.sleep(self.renew_s)
+            await self.renew()
+
+    async def renew(self) -> int:
+        """Prolong what has lost a quarter of its life; returns how many. What fails is tried the next time."""
+        expires = self.clock() + self.hold_us
+        due = [call for call in self._open if call.expires_us <= expires - self.hold_us // 4]
+        count = 0
+        for tenant_id, calls in groupby(sorted(due, key=_tenant), key=_tenant):
+            renewed = list(calls)
+            ids = [call.id for call in renewed]
+            try:
+                await self.db.write(tenant_id, partial(_renew, tenant_id, ids, expires))
+            except Problem as problem:
+                log.warning("meter.renew_failed", error=str(problem))
+                continue
+            for call in renewed:
+                call.expires_us = expires
+            count += len(renewed)
+        return count
 
     async def leave(self, call: Call, *, cancelled: bool) -> None:
         """End a call that has not ended by itself."""
-        if call.ending is not None:
+        self._open.discard(call)
+        if call.handed_over or call.ending is not None:
             return
         bill = _cancel_bill(call) if cancelled else FAILED
         state: State = "posted" if bill.cost_ucr or bill.basis != "none" else "voided"
@@ -209,7 +229,18 @@ class OpenCall:
         cancelled = isinstance(error, trio.Cancelled) or (
             isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
         )
-        await self._meter.leave(self._call, cancelled=cancelled)
+        try:
+            await self._meter.leave(self._call, cancelled=cancelled)
+        finally:
+            self._call.on_end()
+
+
+def _tenant(call: Call) -> str:
+    return call.tenant_id
+
+
+def _renew(tenant_id: str, call_ids: list[str], expires_us: int, db: Transaction) -> None:
+    ledger.renew(db, tenant_id, call_ids, expires_us)
 
 
 def _cancel_bill(call: Call) -> Bill:
@@ -219,12 +250,3 @@ def _cancel_bill(call: Call) -> Bill:
     except Exception as error:  # noqa: BLE001 - whatever it is, the hold must end
         log.error("meter.bill_failed", call=call.id, errors=error_places(error))
         return FAILED
-
-
-def _sweep(db: Transaction, at_us: int) -> int:
-    swept = 0
-    closing = Closing("expired", "interrupted", 0, "none", "B13", "", at_us)
-    for tenant_id, call_id in ledger.expired(db, at_us, 1000):
-        ledger.end(db, tenant_id, call_id, closing)
-        swept += 1
-    return swept

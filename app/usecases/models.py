@@ -10,10 +10,11 @@ import trio
 
 from app.core.errors import Problem
 from app.core.pricing import TokenPrice
+from app.observability.names import OTHER
 from app.storage import catalog as stored
-from app.storage.database import Database, Transaction
+from app.storage.database import EVERY_TENANT, Database, Transaction
 from catalog.catalog import Catalog
-from catalog.documents import CatalogError
+from catalog.documents import CatalogError, Fault
 from catalog.models import Model, Route
 from catalog.prices import Price, passthrough_price
 from catalog.routing import Refusal
@@ -35,6 +36,8 @@ def seed(db: Transaction, catalog: Catalog) -> dict[str, stored.Changes]:
 
 def load(db: Transaction) -> Catalog:
     """The stored catalog. Raises CatalogError when it is empty or broken."""
+    if stored.stored_digest(db) is None:
+        raise CatalogError([Fault("database", "-", "catalog", "is empty; run `python -m app seed` first")])
     rates = stored.stored_documents(db, "rates").get("rates", {})
     models = stored.stored_documents(db, "model")
     return Catalog.from_documents(models.values(), rates, stored.stored_documents(db, "plan"))
@@ -54,8 +57,17 @@ class Models:
     @classmethod
     async def open(cls, db: Database) -> Models:
         """Raises CatalogError when the database holds no valid catalog."""
-        catalog, digest = await db.read(lambda t: (load(t), stored.stored_digest(t)))
+        catalog, digest = await db.read(EVERY_TENANT, lambda t: (load(t), stored.stored_digest(t)))
         return cls(db, catalog, digest)
+
+    @property
+    def digest(self) -> str | None:
+        """Of the stored catalog that was loaded last, or refused."""
+        return self._digest
+
+    def label(self, model_id: str) -> str:
+        """What metrics call a model: the id of a catalog entry, or `other`, since what servers list has no bound."""
+        return model_id if model_id in self._base.models else OTHER
 
     def set_extra(self, source: str, models: Sequence[Model]) -> None:
         """Replace the models that `source` adds, such as those of a self-hosted server.
@@ -92,10 +104,10 @@ class Models:
             await trio.sleep(RELOAD_S)
             digest = self._digest
             try:
-                digest = await self._db.read(stored.stored_digest)
+                digest = await self._db.read(EVERY_TENANT, stored.stored_digest)
                 if digest == self._digest:
                     continue
-                self._base = await self._db.read(load)
+                self._base = await self._db.read(EVERY_TENANT, load)
                 self._combine()
                 log.info("catalog.reloaded", models=len(self._base.models), digest=(digest or "")[:12])
             except CatalogError as error:

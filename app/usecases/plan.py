@@ -13,8 +13,10 @@ from app.core.ledger import Limits
 from app.core.limits import Rate
 from app.core.normalise import Normaliser
 from app.core.pricing import MILLION, TokenPrice
+from app.observability.facts import CallFacts
 from app.providers.chat import ChatProvider
 from app.providers.dialect import ChatAsk, Outgoing
+from app.usecases.meter import Ask
 from app.usecases.models import Models, refuse
 from catalog.models import Model
 from catalog.names import passthrough_id, split_sort
@@ -54,6 +56,19 @@ class ChatPlan:
     def hold_ucr(self, completion_tokens: int) -> int:
         """Enough for the prompt and that much output at the dearest candidate's price."""
         return max(price.tokens_ucr(self.prompt_tokens, completion_tokens) for price in self.prices.values())
+
+    def ask(self, request: ChatRequest, facts: CallFacts) -> Ask:
+        """What the call asks of the meter: a hold for the prompt and a first step of output."""
+        step = min(request.max_tokens or STEP_TOKENS, STEP_TOKENS) * request.n
+        return Ask(
+            endpoint=facts.endpoint,
+            category="llm",
+            model=self.model.id,
+            streamed=request.stream,
+            hold_ucr=self.hold_ucr(step),
+            request_id=facts.request_id,
+            limits=self.limits,
+        )
 
 
 def plan_chat(

@@ -11,7 +11,7 @@ from typing import Final
 from app.core.errors import Problem
 from app.core.identity import Clock, is_key, key_digest, new_key, now_us
 from app.storage import keys, ledger, tenants
-from app.storage.database import Database, Transaction
+from app.storage.database import EVERY_TENANT, Database, Transaction
 from scripts.launching.directory import DataDirectory
 from scripts.seeding.target import Target
 from scripts.seeding.tenants import Key, read_tenants
@@ -41,25 +41,25 @@ async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock
     api_key, password = str(known.get("api_key", "")), str(known.get("admin_password", ""))
     tenant = read_tenants(FILE)[0]
     owner = tenant.members[0]
-    forgotten = not password and await db.read(lambda t: tenants.knows_email(t, owner.email))
+    forgotten = not password and await db.read(EVERY_TENANT, lambda t: tenants.knows_email(t, owner.email))
     if not (password and await _works(db, secret, api_key, clock)):
-        name, api_key = await db.read(lambda t: _free_key(t, tenant.name, secret, api_key))
+        name, api_key = await db.read(EVERY_TENANT, lambda t: _free_key(t, tenant.name, secret, api_key))
         password = password or secrets.token_urlsafe(15)
         # Remembered before it is written, so that no interruption can lose it.
         directory.remember_demo({"api_key": api_key, "admin_email": owner.email, "admin_password": password})
         members, key = (replace(owner, password=password),), Key(f"{KEY_NAME} key", name, api_key)
         await write_tenants(Target(db), [replace(tenant, members=members, keys=(key,))], secret, clock)
-    principal = await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+    principal = await db.read(EVERY_TENANT, lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
     if forgotten:
         digest = await hash_password(password)
-        await db.write(lambda t: tenants.set_password(t, principal.tenant_id, owner.email, digest))
-    balance, held = await db.read(lambda t: ledger.balance(t, principal.tenant_id))
+        await db.write(EVERY_TENANT, lambda t: tenants.set_password(t, principal.tenant_id, owner.email, digest))
+    balance, held = await db.read(EVERY_TENANT, lambda t: ledger.balance(t, principal.tenant_id))
     return Demo(principal.tenant_id, api_key, owner.email, password, balance - held)
 
 
 async def _works(db: Database, secret: bytes, api_key: str, clock: Clock) -> bool:
     try:
-        await db.read(lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+        await db.read(EVERY_TENANT, lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
     except Problem:
         return False
     return True

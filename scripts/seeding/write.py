@@ -13,7 +13,7 @@ from app.core.identity import Clock, key_digest, new_id, new_key, now_us
 from app.core.money import credits_from_ucr
 from app.storage import keys, ledger
 from app.storage import tenants as storage
-from app.storage.database import Database, Transaction
+from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.keys import KeySettings
 from app.usecases.models import load
 from catalog.catalog import Catalog
@@ -52,9 +52,11 @@ class Report:
 
 async def write_tenants(target: Target, tenants: Sequence[Tenant], secret: bytes, clock: Clock = now_us) -> Report:
     """Write everything in one transaction. Raises SeedError with every conflict; nothing is kept then."""
-    report = Report()
-    hashes = {} if target.dry_run else await _hash_new_passwords(target.db, tenants, report)
-    return await target.write(lambda db: _Writing(db, secret, hashes, clock(), report).run(tenants))
+    made: dict[str, str] = {}
+    hashes = {} if target.dry_run else await _hash_new_passwords(target.db, tenants, made)
+    return await target.write(
+        lambda db: _Writing(db, secret, hashes, clock(), Report(passwords=dict(made))).run(tenants)
+    )
 
 
 async def hash_password(password: str) -> str:
@@ -62,15 +64,17 @@ async def hash_password(password: str) -> str:
     return await trio.to_thread.run_sync(PasswordHasher().hash, password)
 
 
-async def _hash_new_passwords(db: Database, tenants: Sequence[Tenant], report: Report) -> dict[str, str]:
-    """Hashes by address of the members to come: they take too long for a transaction."""
+async def _hash_new_passwords(db: Database, tenants: Sequence[Tenant], made: dict[str, str]) -> dict[str, str]:
+    """Hashes by address of the members to come, which take too long for a transaction; `made` gets new passwords."""
     members = [member for tenant in tenants for member in tenant.members]
-    new = await db.read(lambda t: [member for member in members if not storage.knows_email(t, member.email)])
+    new = await db.read(
+        EVERY_TENANT, lambda t: [member for member in members if not storage.knows_email(t, member.email)]
+    )
     hashes = {}
     for member in new:
         password = member.password
         if password is None:
-            password = report.passwords[member.email] = secrets.token_urlsafe(15)
+            password = made[member.email] = secrets.token_urlsafe(15)
         hashes[member.email] = await hash_password(password)
     return hashes
 

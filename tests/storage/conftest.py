@@ -1,20 +1,24 @@
-"""A migrated database in memory for tests of single jobs."""
+"""The storage tests run on both engines: whatever takes `database_url`, or `db`, a look at a migrated database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
+from app.storage.database import Transaction
 from app.storage.migrations import migrate_job
-from app.storage.sqlite import SqliteTransaction, connect
+from tests.databases import ENGINES, open_view
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    chosen = any("database_url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "database_url" in metafunc.fixturenames and not chosen:
+        metafunc.parametrize("database_url", ENGINES, indirect=True)
 
 
 @pytest.fixture
-def db() -> Iterator[SqliteTransaction]:
-    with closing(connect(Path(":memory:"))) as connection:
-        transaction = SqliteTransaction(connection)
+def db(database_url: str) -> Iterator[Transaction]:
+    with open_view(database_url) as transaction:
         migrate_job(transaction)
         yield transaction

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from app.storage.calls import COLUMNS, find_call
-from app.storage.sqlite import SqliteTransaction
+from app.storage.database import Transaction
 from tests.storage.making import DAY_0, DAY_US, make_principal, make_tenant, open_call, post
 
 
-def test_an_open_call_is_read_as_held_and_without_a_receipt(db: SqliteTransaction) -> None:
+def test_an_open_call_is_read_as_held_and_without_a_receipt(db: Transaction) -> None:
     who = make_principal(db)
     open_call(db, who, hold=100)
     call = find_call(db, who.tenant_id, "call")
@@ -17,7 +17,7 @@ def test_an_open_call_is_read_as_held_and_without_a_receipt(db: SqliteTransactio
     assert (call["ended_at"], call["outcome"], call["basis"], call["receipt"]) == (None, None, "none", {})
 
 
-def test_an_ended_call_has_its_charge_its_basis_and_its_receipt(db: SqliteTransaction) -> None:
+def test_an_ended_call_has_its_charge_its_basis_and_its_receipt(db: Transaction) -> None:
     who = make_principal(db)
     open_call(db, who)
     post(db, who, cost=60)
@@ -28,7 +28,7 @@ def test_an_ended_call_has_its_charge_its_basis_and_its_receipt(db: SqliteTransa
     assert (call["key_id"], call["request_id"], call["model"]) == (who.key_id, "req_1", "kimi-k2.5")
 
 
-def test_a_call_of_another_tenant_is_as_missing_as_one_that_never_was(db: SqliteTransaction) -> None:
+def test_a_call_of_another_tenant_is_as_missing_as_one_that_never_was(db: Transaction) -> None:
     open_call(db, make_principal(db))
     other = make_tenant(db, "Bolt")
     assert find_call(db, other, "call") is None

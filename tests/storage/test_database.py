@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-
 import pytest
 import trio
 import trio.testing
 
 from app.core.errors import Problem
-from app.storage.database import Database, Job, Ticket, Transaction, open_database
-from app.storage.sqlite import SqliteEngine
-
-TABLE = "CREATE TABLE IF NOT EXISTS marks (name TEXT NOT NULL UNIQUE)"
-
-
-def mark(name: str) -> Job[str]:
-    def job(db: Transaction) -> str:
-        db.run("INSERT INTO marks VALUES (?)", name)
-        return name
-
-    return job
-
-
-def marks(db: Transaction) -> list[str]:
-    return [row[0] for row in db.all("SELECT name FROM marks ORDER BY rowid")]
-
-
-class GatedEngine(SqliteEngine):
-    """Begins no commit while `gate` is closed, and counts those it began."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute(TABLE)
-        self.gate = trio.Event()
-        self.gate.set()
-        self.batches: list[int] = []
-        self.crash: Exception | None = None
-
-    async def commit(self, tickets: list[Ticket]) -> None:
-        self.batches.append(len(tickets))
-        await self.gate.wait()
-        if self.crash is not None:
-            raise self.crash
-        await super().commit(tickets)
+from app.storage.database import Database, Job, Transaction, open_database
+from tests.databases import BROKEN_RULE, write_locked
+from tests.gate import GatedEngine
+from tests.storage.marks import WHO, mark, marks, open_gated, stored
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> GatedEngine:
-    return GatedEngine(tmp_path / "gateway.db")
-
-
-@contextmanager
-def write_lock(folder: Path) -> Iterator[Callable[[], None]]:
-    """Another program keeps the write lock until the block ends or the function is called."""
-    with closing(sqlite3.connect(folder / "gateway.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other.rollback
-
-
-def stored(folder: Path) -> list[str]:
-    with closing(sqlite3.connect(folder / "gateway.db")) as connection:
-        return [row[0] for row in connection.execute("SELECT name FROM marks ORDER BY rowid")]
+async def engine(database_url: str) -> GatedEngine:
+    return await open_gated(database_url)
 
 
 async def test_writes_that_wait_share_one_commit_and_each_gets_its_own_result(engine: GatedEngine) -> None:
@@ -73,7 +23,7 @@ async def test_writes_that_wait_share_one_commit_and_each_gets_its_own_result(en
     engine.gate = trio.Event()
 
     async def write(db: Database, number: int) -> None:
-        results[number] = await db.write(mark(f"mark {number}"))
+        results[number] = await db.write(WHO, mark(f"mark {number}"))
 
     async with open_database(engine) as db, trio.open_nursery() as nursery:
         for number in range(100):
@@ -90,31 +40,31 @@ async def test_a_job_that_fails_is_undone_alone_and_its_error_comes_back(engine:
         mark("half done")(db)
         raise LookupError("mine")
 
-    async def expect(error: type[Exception], db: Database, job: Job[None]) -> None:
+    async def expect(error: type[Exception] | tuple[type[Exception], ...], db: Database, job: Job[None]) -> None:
         with pytest.raises(error):
-            await db.write(job)
+            await db.write(WHO, job)
 
     engine.gate = trio.Event()
     async with open_database(engine) as db:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(db.write, mark("before"))
+            nursery.start_soon(db.write, WHO, mark("before"))
             nursery.start_soon(expect, LookupError, db, fail)
-            nursery.start_soon(expect, sqlite3.IntegrityError, db, lambda t: t.run("INSERT INTO marks VALUES (NULL)"))
-            nursery.start_soon(db.write, mark("after"))
+            nursery.start_soon(expect, BROKEN_RULE, db, lambda t: t.run("INSERT INTO marks VALUES (NULL)"))
+            nursery.start_soon(db.write, WHO, mark("after"))
             await trio.testing.wait_all_tasks_blocked()
             engine.gate.set()
-        assert sorted(await db.read(marks)) == ["after", "before"]
+        assert await db.read(WHO, marks) == ["after", "before"]
 
 
 async def test_a_write_is_not_cancelled_halfway(engine: GatedEngine) -> None:
     async with open_database(engine) as db:
         with trio.CancelScope() as scope:
             scope.cancel()
-            assert await db.write(mark("kept")) == "kept"
-        assert await db.read(marks) == ["kept"]
+            assert await db.write(WHO, mark("kept")) == "kept"
+        assert await db.read(WHO, marks) == ["kept"]
 
 
-async def test_the_writer_outlives_a_cancelled_tree(engine: GatedEngine, tmp_path: Path) -> None:
+async def test_the_writer_outlives_a_cancelled_tree(engine: GatedEngine, database_url: str) -> None:
     with trio.CancelScope() as tree:
         async with open_database(engine) as db, trio.open_nursery() as nursery:
 
@@ -122,19 +72,19 @@ async def test_the_writer_outlives_a_cancelled_tree(engine: GatedEngine, tmp_pat
                 try:
                     await trio.sleep_forever()
                 finally:
-                    await db.write(mark(name))
+                    await db.write(WHO, mark(name))
 
             for name in ("one", "two", "three"):
                 nursery.start_soon(leave_a_mark, name)
             await trio.testing.wait_all_tasks_blocked()
             tree.cancel()
-    assert sorted(stored(tmp_path)) == ["one", "three", "two"]
+    assert stored(database_url) == ["one", "three", "two"]
 
 
 async def test_a_write_past_its_deadline_is_refused_and_never_run_if_it_had_not_begun(engine: GatedEngine) -> None:
     async def refused(db: Database, name: str) -> None:
         with pytest.raises(Problem, match="storage_unavailable"):
-            await db.write(mark(name))
+            await db.write(WHO, mark(name))
 
     async with open_database(engine, deadline_s=0.1) as db:
         engine.gate = trio.Event()
@@ -143,58 +93,41 @@ async def test_a_write_past_its_deadline_is_refused_and_never_run_if_it_had_not_
                 nursery.start_soon(refused, db, name)
                 await trio.testing.wait_all_tasks_blocked()
         engine.gate.set()
-        assert await db.write(mark("later")) == "later"
-        assert await db.read(marks) == ["later"]
+        assert await db.write(WHO, mark("later")) == "later"
+        assert await db.read(WHO, marks) == ["later"]
 
 
-async def test_a_lock_that_is_held_is_a_503_and_its_job_does_not_run_later(engine: GatedEngine, tmp_path: Path) -> None:
+async def test_a_lock_that_is_held_is_a_503_and_its_job_does_not_run_later(
+    engine: GatedEngine, database_url: str
+) -> None:
     async with open_database(engine, deadline_s=0.2) as db:
-        with write_lock(tmp_path), pytest.raises(Problem) as caught:
-            await db.write(mark("locked out"))
+        with write_locked(database_url, WHO), pytest.raises(Problem) as caught:
+            await db.write(WHO, mark("locked out"))
         assert (caught.value.code, caught.value.status) == ("storage_unavailable", 503)
         assert caught.value.response_headers()["Retry-After"] == "2"
-        assert await db.write(mark("served")) == "served"
-        assert await db.read(marks) == ["served"]
+        assert await db.write(WHO, mark("served")) == "served"
+        assert await db.read(WHO, marks) == ["served"]
 
 
-async def test_a_lock_that_is_held_for_a_moment_is_waited_for(engine: GatedEngine, tmp_path: Path) -> None:
+async def test_a_lock_that_is_held_for_a_moment_is_waited_for(engine: GatedEngine, database_url: str) -> None:
     async with open_database(engine) as db, trio.open_nursery() as nursery:
-        with write_lock(tmp_path) as release:
+        with write_locked(database_url, WHO) as release:
 
             async def release_soon() -> None:
                 await trio.sleep(0.1)
                 release()
 
             nursery.start_soon(release_soon)
-            assert await db.write(mark("patient")) == "patient"
-
-
-async def test_a_full_disk_is_a_503_that_keeps_nothing_and_ends_with_the_shortage(engine: GatedEngine) -> None:
-    async def fill(name: str) -> None:
-        with pytest.raises(Problem, match="storage_unavailable"):
-            await db.write(mark(name * 100_000))
-
-    async with open_database(engine) as db:
-        await db.write(lambda t: t.one("PRAGMA max_page_count = 5"))
-        engine.gate = trio.Event()
-        async with trio.open_nursery() as nursery:
-            for name in "ab":
-                nursery.start_soon(fill, name)
-            await trio.testing.wait_all_tasks_blocked()
-            engine.gate.set()
-        assert await db.read(marks) == []
-        await db.write(lambda t: t.one("PRAGMA max_page_count = 100000"))
-        assert await db.write(mark("a" * 100_000))
-        assert len(await db.read(marks)) == 1
+            assert await db.write(WHO, mark("patient")) == "patient"
 
 
 async def test_an_engine_that_crashes_leaves_nobody_waiting(engine: GatedEngine) -> None:
     async with open_database(engine) as db:
         engine.crash = RuntimeError("a bug of the engine")
         with pytest.raises(Problem, match="storage_unavailable"):
-            await db.write(mark("lost"))
+            await db.write(WHO, mark("lost"))
         engine.crash = None
-        assert await db.write(mark("next")) == "next"
+        assert await db.write(WHO, mark("next")) == "next"
 
 
 async def test_more_writes_than_the_queue_holds_are_refused_at_once(engine: GatedEngine) -> None:
@@ -202,7 +135,7 @@ async def test_more_writes_than_the_queue_holds_are_refused_at_once(engine: Gate
 
     async def write(db: Database, number: int) -> None:
         try:
-            await db.write(mark(str(number)))
+            await db.write(WHO, mark(str(number)))
         except Problem as problem:
             refusals.append(problem.code)
 
@@ -213,7 +146,7 @@ async def test_more_writes_than_the_queue_holds_are_refused_at_once(engine: Gate
                 nursery.start_soon(write, db, number)
             await trio.testing.wait_all_tasks_blocked()
             engine.gate.set()
-        kept = len(await db.read(marks))
+        kept = len(await db.read(WHO, marks))
     assert kept >= 1024
     assert refusals == ["storage_unavailable"] * (1600 - kept)
     assert refusals
@@ -221,19 +154,19 @@ async def test_more_writes_than_the_queue_holds_are_refused_at_once(engine: Gate
 
 async def test_a_read_sees_what_is_committed_while_a_write_waits(engine: GatedEngine) -> None:
     async with open_database(engine) as db, trio.open_nursery() as nursery:
-        await db.write(mark("committed"))
+        await db.write(WHO, mark("committed"))
         engine.gate = trio.Event()
-        nursery.start_soon(db.write, mark("waiting"))
+        nursery.start_soon(db.write, WHO, mark("waiting"))
         await trio.testing.wait_all_tasks_blocked()
-        assert await db.read(marks) == ["committed"]
+        assert await db.read(WHO, marks) == ["committed"]
         engine.gate.set()
 
 
 async def test_a_read_cannot_write(engine: GatedEngine) -> None:
     async with open_database(engine) as db:
         with pytest.raises(Problem, match="storage_unavailable"):
-            await db.read(mark("sneaked in"))
-        assert await db.read(marks) == []
+            await db.read(WHO, mark("sneaked in"))
+        assert await db.read(WHO, marks) == []
 
 
 async def test_a_read_sees_one_moment_even_when_it_asks_twice(engine: GatedEngine) -> None:
@@ -249,21 +182,21 @@ async def test_a_read_sees_one_moment_even_when_it_asks_twice(engine: GatedEngin
 
         async def write() -> None:
             await reading.wait()
-            await db.write(mark("between"))
+            await db.write(WHO, mark("between"))
             written.set()
 
         nursery.start_soon(write)
-        assert await db.read(read_twice) == ([], [])
-        assert await db.read(marks) == ["between"]
+        assert await db.read(WHO, read_twice) == ([], [])
+        assert await db.read(WHO, marks) == ["between"]
 
 
 async def test_many_reads_wait_for_their_turn(engine: GatedEngine) -> None:
     async with open_database(engine) as db:
-        await db.write(mark("here"))
+        await db.write(WHO, mark("here"))
         seen: list[list[str]] = []
 
         async def read() -> None:
-            seen.append(await db.read(marks))
+            seen.append(await db.read(WHO, marks))
 
         async with trio.open_nursery() as nursery:
             for _ in range(30):
@@ -276,5 +209,5 @@ async def test_a_cancelled_read_gives_its_connection_back(engine: GatedEngine) -
         for _ in range(10):
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await db.read(marks)
-        assert await db.read(marks) == []
+                await db.read(WHO, marks)
+        assert await db.read(WHO, marks) == []

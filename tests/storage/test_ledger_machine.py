@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from app.core.errors import Problem
 from app.core.identity import Principal, key_digest
 from app.core.ledger import Limits, Outcome
 from app.core.limits import Rate
 from app.storage import keys, ledger, tenants
-from app.storage.database import Job
+from app.storage.database import EVERY_TENANT, Job
 from app.storage.keys import KeySettings
 from app.storage.ledger import Closing, Opening
-from app.storage.migrations import migrate_job
-from app.storage.sqlite import SqliteTransaction, connect
 from tests.books import faults
+from tests.databases import Databases
 from tests.storage.machine import Call, Key, Tenant, stored
+from tests.storage.writers import OnPostgres, OnSqlite, Writer
 
 SECRET = b"a secret for tests"
 NOVEMBER = 1_794_312_000_000_000
@@ -39,29 +46,20 @@ class Books(RuleBasedStateMachine):
 
     calls: Bundle[tuple[Tenant, Call]] = Bundle("calls")
 
-    def __init__(self) -> None:
+    def __init__(self, writer: Writer) -> None:
         super().__init__()
-        self.connection = connect(Path(":memory:"))
-        self.db = SqliteTransaction(self.connection)
+        self.writer = writer
+        self.db = writer.view
         self.now = NOVEMBER
         self.made = 0
-        self.run(migrate_job)
         self.tenants = [self.make_tenant("Acme", 2), self.make_tenant("Bolt", 1)]
         self.credit(0, "grant", 3000)
 
     def teardown(self) -> None:
-        self.connection.close()
+        self.writer.close()
 
-    def run(self, job: Job[Any]) -> Any:
-        """As the writer does: all of the job or nothing of it."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = job(self.db)
-        except BaseException:
-            self.connection.rollback()
-            raise
-        self.connection.commit()
-        return result
+    def run(self, job: Job[Any], scope: str = EVERY_TENANT) -> Any:
+        return self.writer.run(scope, job)
 
     def make_tenant(self, name: str, key_count: int) -> Tenant:
         tenant_id, _ = self.run(lambda db: tenants.upsert_tenant(db, name, "pro", None, self.now))
@@ -77,7 +75,7 @@ class Books(RuleBasedStateMachine):
     def credit(self, which: int, kind: str, amount: int) -> None:
         tenant = self.tenants[which]
         ref = str(amount)
-        fresh = self.run(lambda db: ledger.credit(db, tenant.id, kind, amount, ref, self.now))
+        fresh = self.run(lambda db: ledger.credit(db, tenant.id, kind, amount, ref, self.now), tenant.id)
         assert fresh == ((kind, ref) not in tenant.credited)
         if fresh:
             tenant.credited.add((kind, ref))
@@ -88,7 +86,9 @@ class Books(RuleBasedStateMachine):
         tenant = self.tenants[which]
         key, name = tenant.keys[0], ("Acme", "Bolt")[which]
         self.run(lambda db: tenants.upsert_tenant(db, name, "pro", budget, self.now))
-        self.run(lambda db: keys.update_key(db, tenant.id, key.id, KeySettings("key 0", budget_ucr=key_budget)))
+        self.run(
+            lambda db: keys.update_key(db, tenant.id, key.id, KeySettings("key 0", budget_ucr=key_budget)), tenant.id
+        )
         tenant.purse.budget, key.purse.budget = budget, key_budget
 
     @rule(target=calls, which=st.integers(0, 2), hold=AMOUNTS, life_us=st.integers(1, 40 * DAY_US))
@@ -102,11 +102,11 @@ class Books(RuleBasedStateMachine):
         limits = Limits(RATE, CONCURRENCY, CAP, key.purse.budget)
         refused = tenant.refusal(key, hold, self.now, CONCURRENCY, CAP)
         if refused is None:
-            self.run(lambda db: ledger.admit(db, tenant.id, principal, limits, opening))
+            self.run(lambda db: ledger.admit(db, tenant.id, principal, limits, opening), tenant.id)
             tenant.calls[call.id] = call
             return tenant, call
         with pytest.raises(Problem) as caught:
-            self.run(lambda db: ledger.admit(db, tenant.id, principal, limits, opening))
+            self.run(lambda db: ledger.admit(db, tenant.id, principal, limits, opening), tenant.id)
         assert caught.value.code == refused
         return multiple()
 
@@ -114,7 +114,7 @@ class Books(RuleBasedStateMachine):
     def extend(self, each: tuple[Tenant, Call], more: int, life_us: int) -> None:
         tenant, call = each
         expires = self.now + life_us
-        grown = self.run(lambda db: ledger.extend(db, tenant.id, call.id, more, expires))
+        grown = self.run(lambda db: ledger.extend(db, tenant.id, call.id, more, expires), tenant.id)
         assert grown == tenant.growth(call, more)
         if grown:
             call.hold += grown
@@ -151,9 +151,9 @@ class Books(RuleBasedStateMachine):
         tenant, call = each
         other = self.tenants[1 - self.tenants.index(tenant)]
         closing = Closing("posted", "completed", 1, "provider_usage", "B5", "{}", self.now)
-        assert self.run(lambda db: ledger.extend(db, other.id, call.id, 1, self.now)) == 0
+        assert self.run(lambda db: ledger.extend(db, other.id, call.id, 1, self.now), other.id) == 0
         with pytest.raises(LookupError):
-            self.run(lambda db: ledger.end(db, other.id, call.id, closing))
+            self.run(lambda db: ledger.end(db, other.id, call.id, closing), other.id)
 
     @rule(us=st.integers(0, 1000) | st.integers(0, 20 * DAY_US))
     def wait(self, us: int) -> None:
@@ -161,7 +161,7 @@ class Books(RuleBasedStateMachine):
 
     def end(self, each: tuple[Tenant, Call], closing: Closing) -> None:
         tenant, call = each
-        ended = self.run(lambda db: ledger.end(db, tenant.id, call.id, closing))
+        ended = self.run(lambda db: ledger.end(db, tenant.id, call.id, closing), tenant.id)
         tenant.end(call, closing.state, closing.cost, self.now, completed=closing.outcome == "completed")
         assert (ended.state, ended.charge, ended.uncollected) == (call.state, call.charge, call.uncollected)
 
@@ -173,5 +173,20 @@ class Books(RuleBasedStateMachine):
             assert tenant.balance >= tenant.held() >= 0
 
 
-TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=200, stateful_step_count=60)
+class BooksOnSqlite(Books):
+    def __init__(self) -> None:
+        super().__init__(OnSqlite())
+
+
+def test_the_books_agree_on_sqlite() -> None:
+    run_state_machine_as_test(BooksOnSqlite, settings=settings(max_examples=200, stateful_step_count=60))
+
+
+def test_the_books_agree_on_postgresql(databases: Databases) -> None:
+    with databases.open_fresh() as url:
+
+        class BooksOnPostgres(Books):
+            def __init__(self) -> None:
+                super().__init__(OnPostgres(url))
+
+        run_state_machine_as_test(BooksOnPostgres, settings=settings(max_examples=40, stateful_step_count=40))

@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from app.core.errors import Problem
 from app.storage import migrations
-from app.storage.database import open_database
+from app.storage.database import Transaction, open_database
+from app.storage.engines import open_engine
 from app.storage.migrations import STEPS, NewerDatabase, migrate, migrate_job, schema_version
-from app.storage.sqlite import SqliteEngine, SqliteTransaction, connect
 from tests.books import open_books
+from tests.databases import ON_POSTGRES, Databases, open_view
 from tests.storage.making import make_principal, open_call, post
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, _ in STEPS]
 
 
-def test_a_new_database_takes_every_step_and_the_next_time_none() -> None:
-    with closing(connect(Path(":memory:"))) as connection:
-        db = SqliteTransaction(connection)
-        assert migrate_job(db) == NAMES
-        assert migrate_job(db) == []
-        assert schema_version(db) == len(STEPS)
-        assert db.all("SELECT step, name FROM schema_steps ORDER BY step") == list(enumerate(NAMES, start=1))
+@pytest.fixture
+def empty_url(database_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database without a table, beside the other one."""
+    if database_url.startswith("sqlite"):
+        yield database_url.replace("gateway.db", "empty.db")
+    else:
+        with request.getfixturevalue("databases").open_empty() as url:
+            yield url
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Transaction]:
+    with open_view(empty_url) as view:
+        yield view
+
+
+def test_a_new_database_takes_every_step_and_the_next_time_none(empty: Transaction) -> None:
+    assert migrate_job(empty) == NAMES
+    assert migrate_job(empty) == []
+    assert schema_version(empty) == len(STEPS)
+    assert empty.all("SELECT step, name FROM schema_steps ORDER BY step") == list(enumerate(NAMES, start=1))
 
 
 @pytest.mark.parametrize("done", range(len(STEPS)))
-def test_a_database_of_any_older_version_takes_the_rest(done: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(connect(Path(":memory:"))) as connection:
-        db = SqliteTransaction(connection)
-        monkeypatch.setattr(migrations, "STEPS", STEPS[:done])
-        migrate_job(db)
-        monkeypatch.setattr(migrations, "STEPS", STEPS)
-        assert migrate_job(db) == NAMES[done:]
-        assert tables(connection) == tables_of_a_new_database()
+def test_a_database_of_any_older_version_takes_the_rest(
+    db: Transaction, empty: Transaction, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "STEPS", STEPS[:done])
+    migrate_job(empty)
+    monkeypatch.setattr(migrations, "STEPS", STEPS)
+    assert migrate_job(empty) == NAMES[done:]
+    assert schema(empty) == schema(db)
 
 
-def test_a_step_that_is_added_keeps_what_is_there(db: SqliteTransaction, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_is_added_keeps_what_is_there(db: Transaction, monkeypatch: pytest.MonkeyPatch) -> None:
     who = make_principal(db)
     open_call(db, who)
     post(db, who, cost=60)
@@ -57,22 +75,55 @@ BAD_STEPS = [
 
 @pytest.mark.parametrize("statements", BAD_STEPS)
 async def test_a_step_that_fails_leaves_the_database_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: tuple[str, ...]
+    database_url: str, monkeypatch: pytest.MonkeyPatch, statements: tuple[str, ...]
 ) -> None:
-    path = tmp_path / "gateway.db"
-    async with open_books(tmp_path):
+    async with open_books(database_url):
         pass
-    with closing(sqlite3.connect(path)) as connection:
-        before = tables(connection)
-    monkeypatch.setattr(migrations, "STEPS", (*STEPS, ("half", statements)))
-    with pytest.raises(BaseExceptionGroup):
-        async with open_books(tmp_path):
-            pass
-    with closing(sqlite3.connect(path)) as connection:
-        assert tables(connection) == before
+    with open_view(database_url) as view:
+        before = schema(view)
+        monkeypatch.setattr(migrations, "STEPS", (*STEPS, ("half", statements)))
+        with pytest.raises(BaseExceptionGroup):
+            async with open_books(database_url):
+                pass
+        assert schema(view) == before
 
 
-def test_a_database_of_a_newer_version_is_left_alone(db: SqliteTransaction) -> None:
+async def test_the_steps_before_one_that_fails_are_undone_with_it(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS, ("half", BAD_STEPS[0])))
+    async with open_database(await open_engine(empty_url)) as database:
+        with pytest.raises(Exception, match=r"nowhere|storage_unavailable"):
+            await migrate(database)
+        monkeypatch.setattr(migrations, "STEPS", STEPS)
+        assert await migrate(database) == NAMES
+
+
+@ON_POSTGRES
+async def test_a_step_that_is_interrupted_is_not_kept_in_part(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ("half", ("CREATE TABLE half (a BIGINT)", "SELECT pg_sleep(60)"))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS, step))
+    with open_view(database_url) as view:
+        before = schema(view)
+        async with open_database(await open_engine(database_url)) as database, trio.open_nursery() as nursery:
+
+            async def interrupt() -> None:
+                while True:
+                    view.do(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+                    )
+                    await trio.sleep(0.02)
+
+            nursery.start_soon(interrupt)
+            with pytest.raises(Problem, match="storage_unavailable"):
+                await migrate(database)
+            nursery.cancel_scope.cancel()
+        assert schema(view) == before
+
+
+def test_a_database_of_a_newer_version_is_left_alone(db: Transaction) -> None:
     db.run("INSERT INTO schema_steps (step, name) VALUES (?, 'from the future')", len(STEPS) + 1)
     with pytest.raises(
         NewerDatabase, match=rf"schema {len(STEPS) + 1}, this version knows {len(STEPS)}\. Start the newer"
@@ -80,12 +131,12 @@ def test_a_database_of_a_newer_version_is_left_alone(db: SqliteTransaction) -> N
         migrate_job(db)
 
 
-async def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+async def test_processes_that_start_at_once_migrate_once(empty_url: str) -> None:
     taken: list[list[str]] = []
 
     async def start() -> None:
-        async with open_database(SqliteEngine(tmp_path / "gateway.db")) as db:
-            taken.append(await migrate(db))
+        async with open_database(await open_engine(empty_url)) as database:
+            taken.append(await migrate(database))
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
@@ -93,11 +144,27 @@ async def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None
     assert sorted(taken) == [[], [], [], [], NAMES]
 
 
-def tables(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    return set(connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+async def test_real_processes_that_start_at_once_migrate_once(databases: Databases) -> None:
+    with databases.open_empty() as url:
+        command = [sys.executable, "-m", "app", "migrate", "--database", url]
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(partial(trio.run_process, command, cwd=ROOT, capture_stdout=True))
+        with open_view(url) as view:
+            assert view.all("SELECT step, name FROM schema_steps ORDER BY step") == list(enumerate(NAMES, start=1))
 
 
-def tables_of_a_new_database() -> set[tuple[str, str, str]]:
-    with closing(connect(Path(":memory:"))) as connection:
-        migrate_job(SqliteTransaction(connection))
-        return tables(connection)
+def schema(view: Transaction) -> list[tuple[str, ...]]:
+    """Everything that the steps may have made."""
+    if view.engine == "sqlite":
+        return sorted(view.all("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    queries = (
+        "SELECT table_name, column_name, data_type, column_default, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = 'public'",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'public'::regnamespace",
+        "SELECT tablename, policyname, qual, with_check FROM pg_policies",
+        "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+    )
+    return sorted(tuple(map(str, row)) for query in queries for row in view.all(query))

@@ -9,10 +9,13 @@ from typing import Literal
 
 import pytest
 import trio
+import trio.testing
 
 from app.core.errors import Problem
-from app.storage.database import Database, StorageError, open_database
+from app.storage.database import EVERY_TENANT, Database, StorageError, open_database
 from app.storage.sqlite import CHECKPOINT_EVERY, SqliteEngine, connect
+from tests.databases import sqlite_url
+from tests.storage.marks import WHO, mark, marks, open_gated
 
 
 @pytest.mark.parametrize(("synchronous", "number"), [("FULL", 2), ("NORMAL", 1)])
@@ -55,32 +58,32 @@ async def test_two_engines_on_one_file_take_turns(tmp_path: Path) -> None:
 
     async def count(db: Database) -> None:
         for _ in range(10):
-            await db.write(lambda t: t.run("UPDATE counter SET value = value + 1"))
+            await db.write(EVERY_TENANT, lambda t: t.run("UPDATE counter SET value = value + 1"))
 
     async with open_database(SqliteEngine(path)) as one, open_database(SqliteEngine(path)) as two:
         async with trio.open_nursery() as nursery:
             for db in (one, two) * 5:
                 nursery.start_soon(count, db)
-        assert await one.read(lambda t: t.one("SELECT value FROM counter")) == (100,)
+        assert await one.read(EVERY_TENANT, lambda t: t.one("SELECT value FROM counter")) == (100,)
 
 
 async def test_a_statement_that_the_engine_cannot_run_is_a_503_and_the_next_one_works(tmp_path: Path) -> None:
     async with open_database(SqliteEngine(tmp_path / "gateway.db")) as db:
         with pytest.raises(Problem, match="storage_unavailable"):
-            await db.write(lambda t: t.run("INSERT INTO nowhere VALUES (1)"))
+            await db.write(EVERY_TENANT, lambda t: t.run("INSERT INTO nowhere VALUES (1)"))
         with pytest.raises(Problem, match="storage_unavailable"):
-            await db.read(lambda t: t.one("SELECT * FROM nowhere"))
-        assert await db.read(lambda t: t.one("SELECT 1")) == (1,)
-        await db.write(lambda t: t.run("CREATE TABLE somewhere (a BIGINT)"))
-        assert await db.write(lambda t: t.run("INSERT INTO somewhere VALUES (1)")) == 1
+            await db.read(EVERY_TENANT, lambda t: t.one("SELECT * FROM nowhere"))
+        assert await db.read(EVERY_TENANT, lambda t: t.one("SELECT 1")) == (1,)
+        await db.write(EVERY_TENANT, lambda t: t.run("CREATE TABLE somewhere (a BIGINT)"))
+        assert await db.write(EVERY_TENANT, lambda t: t.run("INSERT INTO somewhere VALUES (1)")) == 1
 
 
 async def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     async with open_database(SqliteEngine(path)) as db:
-        await db.write(lambda t: t.run("CREATE TABLE kept (a BIGINT)"))
+        await db.write(EVERY_TENANT, lambda t: t.run("CREATE TABLE kept (a BIGINT)"))
     async with open_database(SqliteEngine(path)) as db:
-        assert await db.read(lambda t: t.all("SELECT * FROM kept")) == []
+        assert await db.read(EVERY_TENANT, lambda t: t.all("SELECT * FROM kept")) == []
 
 
 async def test_a_checkpoint_that_fails_undoes_no_write(tmp_path: Path) -> None:
@@ -91,7 +94,28 @@ async def test_a_checkpoint_that_fails_undoes_no_write(tmp_path: Path) -> None:
     engine = SqliteEngine(tmp_path / "a.db", "NORMAL")
     engine._writer.set_authorizer(deny)
     async with open_database(engine) as db:
-        await db.write(lambda t: t.run("CREATE TABLE seen (number INTEGER)"))
+        await db.write(EVERY_TENANT, lambda t: t.run("CREATE TABLE seen (number INTEGER)"))
         for _ in range(CHECKPOINT_EVERY):
-            await db.write(lambda t: t.run("INSERT INTO seen VALUES (1)"))
-        assert await db.read(lambda t: t.one("SELECT COUNT(*) FROM seen")) == (CHECKPOINT_EVERY,)
+            await db.write(EVERY_TENANT, lambda t: t.run("INSERT INTO seen VALUES (1)"))
+        assert await db.read(EVERY_TENANT, lambda t: t.one("SELECT COUNT(*) FROM seen")) == (CHECKPOINT_EVERY,)
+
+
+async def test_a_full_disk_is_a_503_that_keeps_nothing_and_ends_with_the_shortage(tmp_path: Path) -> None:
+    engine = await open_gated(sqlite_url(tmp_path))
+
+    async def fill(name: str) -> None:
+        with pytest.raises(Problem, match="storage_unavailable"):
+            await db.write(WHO, mark(name * 100_000))
+
+    async with open_database(engine) as db:
+        await db.write(WHO, lambda t: t.one("PRAGMA max_page_count = 5"))
+        engine.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for name in "ab":
+                nursery.start_soon(fill, name)
+            await trio.testing.wait_all_tasks_blocked()
+            engine.gate.set()
+        assert await db.read(WHO, marks) == []
+        await db.write(WHO, lambda t: t.one("PRAGMA max_page_count = 100000"))
+        assert await db.write(WHO, mark("a" * 100_000))
+        assert len(await db.read(WHO, marks)) == 1

@@ -1,4 +1,4 @@
-"""One of several processes that spend from one database file: `python -m tests.usecases.rival DATABASE SEED`.
+"""One of several processes that spend from one database: `python -m tests.usecases.rival DATABASE_URL SEED`.
 
 Its last line says, as JSON, how many of its calls had which fate.
 """
@@ -10,7 +10,6 @@ import random
 import sys
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import trio
 
@@ -19,8 +18,8 @@ from app.core.errors import Problem
 from app.core.identity import Principal
 from app.core.ledger import Limits
 from app.core.limits import Rate
-from app.storage.database import Transaction, open_database
-from app.storage.sqlite import SqliteEngine
+from app.storage.database import EVERY_TENANT, Transaction, open_database
+from app.storage.engines import open_engine
 from app.usecases.meter import Meter
 from tests.usecases.spending import ask
 
@@ -30,14 +29,14 @@ HOLD = 100
 ABANDONED = 5
 
 
-async def spend(path: Path, seed: int) -> Counter[str]:
+async def spend(url: str, seed: int) -> Counter[str]:
     """Leave a few calls as a process that dies leaves them; then open calls, grow some, and end each in some way."""
     fates: Counter[str] = Counter()
     chance = random.Random(seed)
     turns = iter(range(CALLS))
 
-    async with open_database(SqliteEngine(path, "NORMAL"), deadline_s=20) as db:
-        principals = await db.read(read_principals)
+    async with open_database(await open_engine(url, synchronous="NORMAL", deadline_s=20), deadline_s=20) as db:
+        principals = await db.read(EVERY_TENANT, read_principals)
         meter, dying = Meter(db), Meter(db, hold_s=0.001)
         limits = Limits(Rate(1_000_000), concurrency=1_000_000)
         narrow = Limits(Rate(3), concurrency=1_000_000)
@@ -78,7 +77,7 @@ async def spend(path: Path, seed: int) -> Counter[str]:
         async with trio.open_nursery() as nursery:
             for _ in range(PARALLEL):
                 nursery.start_soon(work)
-            nursery.start_soon(meter.sweep)
+            nursery.start_soon(meter.settler.sweep)
     return fates
 
 
@@ -92,4 +91,4 @@ def read_principals(db: Transaction) -> list[Principal]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(trio.run(spend, Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(trio.run(spend, sys.argv[1], int(sys.argv[2]))))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
-
-import trio
 
 from app.core.billing import Bill
 from app.core.identity import Principal
 from app.core.ledger import Limits
-from app.storage.database import Database, Ticket
+from app.storage.database import EVERY_TENANT, Database, Engine
 from app.storage.ledger import balance
-from app.storage.sqlite import SqliteEngine
 from app.usecases.meter import Ask, Meter
 from tests.books import PLENTY, only_call, open_books, open_holds
+from tests.databases import write_locked
+from tests.gate import GatedEngine
 from tests.storage.making import DAY_0, make_principal
 
 CREDIT: Final = 10_000
@@ -26,21 +23,6 @@ HOLD_S: Final = 900.0
 #: Columns of a call that say how it ended.
 FINAL: Final = ("state", "outcome", "charge", "basis", "rule")
 BILL: Final = Bill("completed", 60, "provider_usage", "B5")
-
-
-class GatedEngine(SqliteEngine):
-    """Begins no commit while `gate` is closed, and counts those it began."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "NORMAL")
-        self.gate = trio.Event()
-        self.gate.set()
-        self.commits = 0
-
-    async def commit(self, tickets: list[Ticket]) -> None:
-        self.commits += 1
-        await self.gate.wait()
-        await super().commit(tickets)
 
 
 @dataclass
@@ -62,12 +44,13 @@ class Desk:
 
     db: Database
     engine: GatedEngine
-    path: Path
+    url: str
     principal: Principal
+    settle_s: float = 20.0
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.meter = Meter(self.db, hold_s=HOLD_S, clock=self.clock)
+        self.meter = Meter(self.db, hold_s=HOLD_S, settle_s=self.settle_s, clock=self.clock)
 
     @property
     def tenant_id(self) -> str:
@@ -75,21 +58,18 @@ class Desk:
 
     async def money(self) -> tuple[int, int]:
         """(balance, held)."""
-        return await self.db.read(lambda t: balance(t, self.tenant_id))
+        return await self.db.read(self.tenant_id, lambda t: balance(t, self.tenant_id))
 
     async def call(self, *columns: str) -> tuple[Any, ...]:
         """These columns of the one call there is."""
-        return await self.db.read(lambda t: only_call(t, *columns))
+        return await self.db.read(self.tenant_id, lambda t: only_call(t, *columns))
 
     async def open_holds(self) -> int:
-        return await self.db.read(open_holds)
+        return await self.db.read(self.tenant_id, open_holds)
 
-    @contextmanager
-    def locked(self) -> Iterator[Callable[[], None]]:
-        """Another program keeps the write lock until the block ends or the function is called."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield other.rollback
+    def locked(self) -> AbstractContextManager[Callable[[], None]]:
+        """Another process keeps the tenant's turn until the block ends or the function is called."""
+        return write_locked(self.url, self.tenant_id)
 
 
 def ask(hold_ucr: int = 100, limits: Limits = PLENTY) -> Ask:
@@ -97,14 +77,16 @@ def ask(hold_ucr: int = 100, limits: Limits = PLENTY) -> Ask:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, *, credit: int = CREDIT, deadline_s: float = 5.0) -> AsyncIterator[Desk]:
+async def open_desk(
+    url: str, *, credit: int = CREDIT, deadline_s: float = 5.0, settle_s: float = 20.0
+) -> AsyncIterator[Desk]:
     """At the end the books must balance."""
-    engines: list[GatedEngine] = []
+    gates: list[GatedEngine] = []
 
-    def make_engine(path: Path) -> GatedEngine:
-        engines.append(GatedEngine(path))
-        return engines[0]
+    def gated(engine: Engine) -> GatedEngine:
+        gates.append(GatedEngine(engine))
+        return gates[0]
 
-    async with open_books(folder, deadline_s=deadline_s, make_engine=make_engine) as db:
-        principal = await db.write(lambda t: make_principal(t, credit=credit))
-        yield Desk(db, engines[0], folder / "gateway.db", principal)
+    async with open_books(url, deadline_s=deadline_s, wrap=gated) as db:
+        principal = await db.write(EVERY_TENANT, lambda t: make_principal(t, credit=credit))
+        yield Desk(db, gates[0], url, principal, settle_s)

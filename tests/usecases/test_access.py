@@ -8,14 +8,13 @@ import string
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from app.core.errors import Problem
 from app.core.identity import Principal, key_digest, new_key
 from app.storage import keys, tenants
-from app.storage.database import Database, Job, T
+from app.storage.database import EVERY_TENANT, Database, Job, T
 from app.storage.keys import KeySettings
 from app.storage.ledger import StaleKey
 from app.usecases import access as access_module
@@ -35,9 +34,9 @@ class CountedDatabase(Database):
         self.inner = db
         self.reads = 0
 
-    async def read(self, job: Job[T]) -> T:
+    async def read(self, scope: str, job: Job[T]) -> T:
         self.reads += 1
-        return await self.inner.read(job)
+        return await self.inner.read(scope, job)
 
 
 @dataclass
@@ -72,10 +71,12 @@ class Door:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    async with open_books(tmp_path) as db:
-        tenant_id = await db.write(make_tenant)
-        yield Door(db, tenant_id, await db.write(lambda t: make_key(t, tenant_id, expires_us=DAY_0 + DAY_US)))
+async def door(database_url: str) -> AsyncIterator[Door]:
+    async with open_books(database_url) as db:
+        tenant_id = await db.write(EVERY_TENANT, make_tenant)
+        yield Door(
+            db, tenant_id, await db.write(tenant_id, lambda t: make_key(t, tenant_id, expires_us=DAY_0 + DAY_US))
+        )
 
 
 def odd_credentials(count: int, chance: random.Random) -> list[str | None]:
@@ -142,19 +143,21 @@ async def test_a_route_without_admission_reads_the_key_each_time(door: Door) -> 
 async def test_a_revoked_key_fails_on_its_next_call_although_it_was_known(door: Door) -> None:
     await door.access.run(door.key, door.spend)
     key_id = await door.key_id()
-    await door.db.write(lambda t: keys.revoke_key(t, door.tenant_id, key_id))
+    await door.db.write(door.tenant_id, lambda t: keys.revoke_key(t, door.tenant_id, key_id))
     assert await door.refused() == (401, "invalid_api_key")
 
 
 async def test_a_suspended_account_fails_on_its_next_call(door: Door) -> None:
     await door.access.run(door.key, door.spend)
-    await door.db.write(lambda t: t.run("UPDATE tenants SET status = 'suspended', version = version + 1"))
+    await door.db.write(
+        door.tenant_id, lambda t: t.run("UPDATE tenants SET status = 'suspended', version = version + 1")
+    )
     assert await door.refused() == (403, "account_inactive")
 
 
 async def test_a_key_that_changed_is_read_again_and_the_work_done_with_what_it_may_now(door: Door) -> None:
     await door.access.run(door.key, door.spend)
-    await door.db.write(lambda t: tenants.upsert_tenant(t, "Acme", "free", None, DAY_0))
+    await door.db.write(door.tenant_id, lambda t: tenants.upsert_tenant(t, "Acme", "free", None, DAY_0))
     assert await door.access.run(door.key, door.spend) == "served"
     assert [principal.plan for principal in door.seen] == ["pro", "pro", "free"]
 
@@ -167,10 +170,10 @@ async def test_a_refusal_from_memory_is_not_believed_when_the_key_has_changed(do
 
     key_id = await door.key_id()
     narrow = KeySettings("main", permissions="llm", expires_us=DAY_0 + DAY_US)
-    await door.db.write(lambda t: keys.update_key(t, door.tenant_id, key_id, narrow))
+    await door.db.write(door.tenant_id, lambda t: keys.update_key(t, door.tenant_id, key_id, narrow))
     assert await door.refused(needs_tts) == (403, "permission_denied")
     wide = KeySettings("main", expires_us=DAY_0 + DAY_US)
-    await door.db.write(lambda t: keys.update_key(t, door.tenant_id, key_id, wide))
+    await door.db.write(door.tenant_id, lambda t: keys.update_key(t, door.tenant_id, key_id, wide))
     assert await door.access.run(door.key, needs_tts) == "served"
 
 
@@ -207,7 +210,10 @@ async def test_a_known_key_expires_at_its_time(door: Door) -> None:
 
 async def test_memory_is_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_module, "CACHE_SIZE", 3)
-    made = [await door.db.write(partial(make_key, tenant_id=door.tenant_id, name=f"key {n}")) for n in range(5)]
+    made = [
+        await door.db.write(door.tenant_id, partial(make_key, tenant_id=door.tenant_id, name=f"key {n}"))
+        for n in range(5)
+    ]
 
     async def nothing(_: Principal) -> None: ...
 
@@ -222,6 +228,6 @@ async def test_memory_is_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_tenants_keys_are_two_identities(door: Door) -> None:
-    other = await door.db.write(lambda t: make_key(t, door.tenant_id, "other"))
+    other = await door.db.write(door.tenant_id, lambda t: make_key(t, door.tenant_id, "other"))
     first, second = await door.access.check(door.key), await door.access.check(other)
     assert (first.tenant_id, first.key_id == second.key_id) == (second.tenant_id, False)

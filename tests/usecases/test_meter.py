@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 import trio
 import trio.testing
 
 from app.core.billing import Bill
-from app.core.errors import Problem
-from app.usecases import meter as meter_module
 from app.usecases.meter import Call
-from tests.usecases.spending import BILL, CREDIT, FINAL, HOLD_S, Desk, ask, open_desk
+from tests.usecases.spending import BILL, CREDIT, FINAL, Desk, ask, open_desk
 
 CUT = Bill("cancelled", 40, "tokenizer_estimate", "B3")
 FAILED = ("voided", "failed", 0, "none", "B6")
@@ -241,8 +238,10 @@ async def release_after(seconds: float, release: Callable[[], None]) -> None:
     release()
 
 
-async def test_a_settle_waits_for_a_database_that_is_locked_for_a_while(tmp_path: Path, nursery: trio.Nursery) -> None:
-    async with open_desk(tmp_path, deadline_s=0.1) as desk:
+async def test_a_settle_waits_for_a_database_that_is_locked_for_a_while(
+    database_url: str, nursery: trio.Nursery
+) -> None:
+    async with open_desk(database_url, deadline_s=0.1) as desk:
         async with desk.meter.open_call(desk.principal, ask()) as call:
             with desk.locked() as release:
                 nursery.start_soon(release_after, 0.7, release)
@@ -251,9 +250,9 @@ async def test_a_settle_waits_for_a_database_that_is_locked_for_a_while(tmp_path
 
 
 async def test_a_leaving_client_is_charged_although_the_database_is_locked_for_a_while(
-    tmp_path: Path, nursery: trio.Nursery
+    database_url: str, nursery: trio.Nursery
 ) -> None:
-    async with open_desk(tmp_path, deadline_s=0.1) as desk:
+    async with open_desk(database_url, deadline_s=0.1) as desk:
         with ExitStack() as stack, trio.CancelScope() as scope:
             async with desk.meter.open_call(desk.principal, ask()) as call:
                 call.on_cancel = lambda: CUT
@@ -262,21 +261,3 @@ async def test_a_leaving_client_is_charged_although_the_database_is_locked_for_a
                 scope.cancel()
                 await trio.sleep_forever()
         assert await desk.call("charge", "rule") == (40, "B3")
-
-
-async def test_what_cannot_be_settled_is_freed_by_the_sweeper_and_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(meter_module, "SETTLE_S", 0.2)
-    async with open_desk(tmp_path, deadline_s=0.1) as desk:
-        async with AsyncExitStack() as stack:
-            call = await stack.enter_async_context(desk.meter.open_call(desk.principal, ask()))
-            with desk.locked(), pytest.raises(Problem, match="could not be accounted for"):
-                await call.post(BILL)
-            with desk.locked():
-                await stack.aclose()
-        assert await desk.call("state") == ("held",)
-        desk.clock.turn(HOLD_S + 1)
-        assert await desk.meter.sweep() == 1
-        assert await desk.call(*FINAL) == ("expired", "interrupted", 0, "none", "B13")
-        assert await desk.money() == (CREDIT, 0)

@@ -14,6 +14,7 @@ from app.core.limits import Rate
 from app.storage import keys
 from app.storage.ledger import StaleKey
 from app.usecases.meter import Call
+from tests.databases import sqlite_url
 from tests.storage.making import DAY_0
 from tests.usecases.spending import BILL, CREDIT, FINAL, HOLD_S, Desk, ask, open_desk
 
@@ -21,9 +22,9 @@ from tests.usecases.spending import BILL, CREDIT, FINAL, HOLD_S, Desk, ask, open
 async def test_a_hold_whose_settle_never_happened_ends_expired_and_free(desk: Desk) -> None:
     await left_by_a_dead_process(desk, 1)
     desk.clock.turn(HOLD_S)
-    assert await desk.meter.sweep() == 0
+    assert await desk.meter.settler.sweep() == 0
     desk.clock.turn(0.000_001)
-    assert await desk.meter.sweep() == 1
+    assert await desk.meter.settler.sweep() == 1
     assert await desk.call(*FINAL) == ("expired", "interrupted", 0, "none", "B13")
     assert await desk.call("ended_at") == (desk.clock.now,)
     assert await desk.money() == (CREDIT, 0)
@@ -36,7 +37,7 @@ async def left_by_a_dead_process(desk: Desk, calls: int, limits: Limits | None =
 
 
 async def test_the_sweeper_goes_on_sweeping(desk: Desk, nursery: trio.Nursery) -> None:
-    nursery.start_soon(desk.meter.run_sweeper, 0.01)
+    nursery.start_soon(desk.meter.settler.run_sweeper, 0.01, 0.01)
     for _ in range(3):
         await left_by_a_dead_process(desk, 2)
         desk.clock.turn(HOLD_S + 1)
@@ -48,23 +49,23 @@ async def test_the_sweeper_goes_on_sweeping(desk: Desk, nursery: trio.Nursery) -
 async def test_more_holds_than_one_sweep_takes_are_taken_by_the_next(desk: Desk) -> None:
     await left_by_a_dead_process(desk, 1005)
     desk.clock.turn(HOLD_S + 1)
-    assert [await desk.meter.sweep() for _ in range(3)] == [1000, 5, 0]
+    assert [await desk.meter.settler.sweep() for _ in range(3)] == [1000, 5, 0]
     assert await desk.money() == (CREDIT, 0)
 
 
-async def test_a_sweep_without_a_database_is_tried_again_later(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, deadline_s=0.1) as desk:
+async def test_a_sweep_without_a_database_is_tried_again_later(database_url: str) -> None:
+    async with open_desk(database_url, deadline_s=0.1) as desk:
         await left_by_a_dead_process(desk, 1)
         desk.clock.turn(HOLD_S + 1)
         with desk.locked():
-            assert await desk.meter.sweep() == 0
-        assert await desk.meter.sweep() == 1
+            assert await desk.meter.settler.sweep() is None
+        assert await desk.meter.settler.sweep() == 1
 
 
 async def test_a_settle_after_the_sweep_finds_the_call_ended(desk: Desk) -> None:
     async with desk.meter.open_call(desk.principal, ask()) as call:
         desk.clock.turn(HOLD_S + 1)
-        await desk.meter.sweep()
+        await desk.meter.settler.sweep()
         assert (await call.post(BILL)).state == "expired"
     assert await desk.money() == (CREDIT, 0)
 
@@ -74,11 +75,13 @@ async def test_settle_and_sweep_at_once_have_one_effect(desk: Desk) -> None:
         (call,) = await left_by_a_dead_process(desk, 1)
         desk.clock.turn(HOLD_S + 1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(desk.meter.sweep)
+            nursery.start_soon(desk.meter.settler.sweep)
             nursery.start_soon(call.post, BILL)
-            nursery.start_soon(desk.meter.sweep)
+            nursery.start_soon(desk.meter.settler.sweep)
         assert await desk.open_holds() == 0
-    charged = await desk.db.read(lambda t: t.one("SELECT COUNT(*) FROM calls WHERE charge = 60 AND state = 'posted'"))
+    charged = await desk.db.read(
+        desk.tenant_id, lambda t: t.one("SELECT COUNT(*) FROM calls WHERE charge = 60 AND state = 'posted'")
+    )
     assert charged is not None
     assert await desk.money() == (CREDIT - 60 * charged[0], 0)
 
@@ -92,9 +95,9 @@ async def test_a_hold_grows_by_steps_ahead_of_the_cost_and_stops_at_the_ceiling(
         assert await call.cover(180, 50, 220)
         assert call.hold_ucr == 220
         assert await desk.money() == (CREDIT, 220)
-        commits = desk.engine.commits
+        commits = len(desk.engine.batches)
         assert await call.cover(219, 50, 220)
-        assert (call.hold_ucr, desk.engine.commits) == (220, commits)
+        assert (call.hold_ucr, len(desk.engine.batches)) == (220, commits)
 
 
 async def test_a_hold_that_grows_lives_longer(desk: Desk) -> None:
@@ -102,23 +105,23 @@ async def test_a_hold_that_grows_lives_longer(desk: Desk) -> None:
         desk.clock.turn(HOLD_S - 1)
         assert await call.cover(90, 50, None)
         desk.clock.turn(HOLD_S - 1)
-        assert await desk.meter.sweep() == 0
+        assert await desk.meter.settler.sweep() == 0
 
 
-async def test_the_last_credits_are_held_too_and_then_growing_is_over(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, credit=120) as desk, desk.meter.open_call(desk.principal, ask(100)) as call:
+async def test_the_last_credits_are_held_too_and_then_growing_is_over(database_url: str) -> None:
+    async with open_desk(database_url, credit=120) as desk, desk.meter.open_call(desk.principal, ask(100)) as call:
         assert await call.cover(90, 50, None)
-        commits = desk.engine.commits
+        commits = len(desk.engine.batches)
         assert [await call.cover(cost, 50, None) for cost in (119, 120, 121)] == [True, True, False]
-        assert desk.engine.commits == commits
+        assert len(desk.engine.batches) == commits
         assert await desk.money() == (120, 120)
 
 
 async def test_a_call_that_costs_nothing_never_writes_to_grow(desk: Desk) -> None:
     async with desk.meter.open_call(desk.principal, ask(0)) as call:
-        commits = desk.engine.commits
+        commits = len(desk.engine.batches)
         assert await call.cover(0, 0, None)
-        assert desk.engine.commits == commits
+        assert len(desk.engine.batches) == commits
 
 
 async def outcomes(desk: Desk, calls: int, hold: int, limits: Limits) -> list[str]:
@@ -151,8 +154,8 @@ FREE_RATE = Rate(1_000_000)
 
 
 @pytest.mark.parametrize("covered", [0, 1, 17, 299])
-async def test_of_300_calls_at_once_exactly_those_pass_that_the_balance_covers(tmp_path: Path, covered: int) -> None:
-    async with open_desk(tmp_path, credit=covered * 100 + 99) as desk:
+async def test_of_300_calls_at_once_exactly_those_pass_that_the_balance_covers(database_url: str, covered: int) -> None:
+    async with open_desk(database_url, credit=covered * 100 + 99) as desk:
         refusal = "credits_held" if covered else "insufficient_credits"
         limits = Limits(FREE_RATE, concurrency=1000)
         assert await outcomes(desk, 300, 100, limits) == sorted(["admitted"] * covered + [refusal] * (300 - covered))
@@ -173,15 +176,15 @@ async def test_rate_concurrency_and_cap_are_exact_under_load(desk: Desk) -> None
 
 async def test_a_key_that_changed_opens_nothing_until_it_is_read_again(desk: Desk) -> None:
     who = desk.principal
-    await desk.db.write(lambda t: keys.revoke_key(t, who.tenant_id, who.key_id))
+    await desk.db.write(desk.tenant_id, lambda t: keys.revoke_key(t, who.tenant_id, who.key_id))
     with pytest.raises(StaleKey):
         async with desk.meter.open_call(who, ask()):
             pytest.fail("admitted with a revoked key")
     assert await desk.open_holds() == 0
 
 
-async def test_without_a_database_nothing_begins_and_afterwards_everything_does(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, deadline_s=0.1) as desk:
+async def test_without_a_database_nothing_begins_and_afterwards_everything_does(database_url: str) -> None:
+    async with open_desk(database_url, deadline_s=0.1) as desk:
         with desk.locked(), pytest.raises(Problem) as caught:
             async with desk.meter.open_call(desk.principal, ask()):
                 pytest.fail("served without a hold")
@@ -191,19 +194,20 @@ async def test_without_a_database_nothing_begins_and_afterwards_everything_does(
         assert await desk.call("state", "opened_at") == ("posted", DAY_0)
 
 
-async def test_a_full_disk_refuses_calls_and_keeps_the_books(desk: Desk) -> None:
-    await desk.db.write(lambda t: t.one("PRAGMA max_page_count = 1"))
-    served: list[int] = []
+async def test_a_full_disk_refuses_calls_and_keeps_the_books(tmp_path: Path) -> None:
+    async with open_desk(sqlite_url(tmp_path)) as desk:
+        await desk.db.write(desk.tenant_id, lambda t: t.one("PRAGMA max_page_count = 1"))
+        served: list[int] = []
 
-    async def serve_until_refused() -> None:
-        while len(served) < 2000:
-            async with desk.meter.open_call(desk.principal, ask(0)) as call:
-                served.append((await call.post(Bill("completed", 1, "provider_usage", "B5"))).charge)
+        async def serve_until_refused() -> None:
+            while len(served) < 2000:
+                async with desk.meter.open_call(desk.principal, ask(0)) as call:
+                    served.append((await call.post(Bill("completed", 1, "provider_usage", "B5"))).charge)
 
-    with pytest.raises(Problem, match="storage_unavailable"):
-        await serve_until_refused()
-    await desk.db.write(lambda t: t.one("PRAGMA max_page_count = 1000000"))
-    async with desk.meter.open_call(desk.principal, ask(0)) as call:
-        assert (await call.post(BILL)).charge == 60
-    assert await desk.money() == (CREDIT - sum(served) - 60, 0)
-    assert served
+        with pytest.raises(Problem, match="storage_unavailable"):
+            await serve_until_refused()
+        await desk.db.write(desk.tenant_id, lambda t: t.one("PRAGMA max_page_count = 1000000"))
+        async with desk.meter.open_call(desk.principal, ask(0)) as call:
+            assert (await call.post(BILL)).charge == 60
+        assert await desk.money() == (CREDIT - sum(served) - 60, 0)
+        assert served
