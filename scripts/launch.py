@@ -19,6 +19,8 @@ from app.config import Settings
 from app.core.errors import first_error
 from app.main import open_storage, run_until_signal
 from app.providers.registry import dialects
+from app.storage.engines import shown
+from app.workers import run_workers, worker_count
 from catalog.catalog import Catalog
 from scripts.launching.demo import Demo, open_demo
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
@@ -38,10 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
     def run() -> int:
-        if options.workers != 1:
-            raise LaunchError(
-                f"--workers {options.workers}: this version runs one process; more come with the next one."
-            )
         _launch(options)
         say("Stopped.")
         return 0
@@ -102,12 +100,12 @@ def _launch(options: argparse.Namespace) -> None:
             simulator = stack.enter_context(open_simulator())
             settings = with_simulator(settings, simulator.url)
         tune_interpreter()
-        trio.run(partial(_serve, settings, directory, simulator))
+        trio.run(partial(_serve, settings, directory, simulator, options.workers))
 
 
-async def _serve(settings: Settings, directory: DataDirectory, simulator: Simulator | None) -> None:
+async def _serve(settings: Settings, directory: DataDirectory, simulator: Simulator | None, workers: int) -> None:
     catalog = Catalog.load()
-    demo = await _prepare(settings, directory, catalog)
+    demo = await prepare(settings, directory, catalog)
     model = callable_model(catalog, [dialect.name for dialect, _ in dialects(settings)])
 
     def show(urls: list[str]) -> None:
@@ -119,20 +117,25 @@ async def _serve(settings: Settings, directory: DataDirectory, simulator: Simula
     say("Starting the gateway.")
     async with trio.open_nursery() as nursery:
         if simulator is not None:
-            nursery.start_soon(_watch, simulator)
-        await run_until_signal(settings, show)
+            nursery.start_soon(watch_simulator, simulator)
+        if workers > 1:
+            await run_workers(settings, workers, show)
+        else:
+            await run_until_signal(settings, show)
         nursery.cancel_scope.cancel()
 
 
-async def _prepare(settings: Settings, directory: DataDirectory, catalog: Catalog) -> Demo:
-    say(f"Preparing {settings.database_url}.")
+async def prepare(settings: Settings, directory: DataDirectory, catalog: Catalog) -> Demo:
+    """Bring the database up to date: schema, catalog, demo tenant."""
+    say(f"Preparing {shown(settings.database_url)}.")
     async with open_storage(settings) as db:
         for line in report(await seed_catalog(Target(db), catalog), dry_run=False):
             say(f"  {line if len(line) <= 100 else line[:97] + '...'}")
         return await open_demo(db, settings.secret_key.encode(), directory)
 
 
-async def _watch(simulator: Simulator) -> None:
+async def watch_simulator(simulator: Simulator) -> None:
+    """Say so when it ends."""
     code = await simulator.wait_ended()
     say(f"The simulator ended (exit code {code}): calls fail from now on. Stop this and start it again.")
 
@@ -142,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=int, metavar="N", help="port of the gateway; 0 takes a free one (default 8000)")
     options.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     options.add_argument("--data", type=Path, metavar="DIR", default=ROOT / "data", help="database and run.json")
-    options.add_argument("--workers", type=int, metavar="N", default=1, help="gateway processes (only 1 for now)")
+    options.add_argument("--workers", type=worker_count, metavar="N", default=1, help="gateway processes (default 1)")
     options.add_argument("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
     options.add_argument("--keyfile", metavar="FILE", help="and this private key (PEM)")
     options.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")

@@ -1,10 +1,14 @@
-"""The simulator's command, ended when standard input ends: when whoever started it is gone, even by kill -9."""
+"""`python -m scripts.launching.companion MODULE ...`: a module's command, asked to end when standard input ends.
+
+So it ends when whoever started it is gone, even by kill -9.
+"""
 
 from __future__ import annotations
 
 import os
 import runpy
 import signal
+import sys
 import threading
 
 
@@ -17,4 +21,4 @@ def end_with_standard_input() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_standard_input, daemon=True).start()
-    runpy.run_module("scripts.simulator", run_name="__main__", alter_sys=True)
+    runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)

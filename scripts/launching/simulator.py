@@ -41,7 +41,7 @@ def open_simulator() -> Iterator[Simulator]:
 
     It has a process group of its own: Ctrl-C in a terminal must not end it while the gateway drains.
     """
-    command = [sys.executable, "-m", "scripts.launching.companion", "--port", "0"]
+    command = [sys.executable, "-m", "scripts.launching.companion", "scripts.simulator", "--port", "0"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, process_group=0
     ) as process:

@@ -16,7 +16,7 @@ from app.core.identity import is_key, key_digest, now_us
 from app.main import open_storage
 from app.providers.registry import dialects
 from app.storage import keys, ledger
-from app.storage.database import Transaction
+from app.storage.database import EVERY_TENANT, Transaction
 from catalog.catalog import Catalog
 from scripts import launch
 from scripts.launching.demo import Demo, open_demo
@@ -167,7 +167,7 @@ async def opened(directory: DataDirectory, secret: bytes = SECRET) -> Demo:
     async with open_storage(settings) as db:
         await seed_catalog(Target(db), Catalog.load())
         demo = await open_demo(db, secret, directory)
-        assert await db.read(ledger.broken_tenants) == []
+        assert await db.read(EVERY_TENANT, ledger.broken_tenants) == []
 
         def tenant_of_key(t: Transaction) -> str:
             return keys.find_principal(t, key_digest(secret, demo.api_key), now_us()).tenant_id
@@ -175,15 +175,15 @@ async def opened(directory: DataDirectory, secret: bytes = SECRET) -> Demo:
         def hash_of_admin(t: Transaction) -> Any:
             return t.one("SELECT password_hash FROM users WHERE email = ?", demo.admin_email)
 
-        assert await db.read(tenant_of_key) == demo.tenant_id
-        row = await db.read(hash_of_admin)
+        assert await db.read(EVERY_TENANT, tenant_of_key) == demo.tenant_id
+        row = await db.read(EVERY_TENANT, hash_of_admin)
         assert PasswordHasher().verify(row[0], demo.admin_password)
     return demo
 
 
 async def change(directory: DataDirectory, sql: str) -> None:
     async with open_storage(Settings(database_url=f"sqlite:///{directory.path}/gateway.db")) as db:
-        await db.write(lambda t: t.run(sql))
+        await db.write(EVERY_TENANT, lambda t: t.run(sql))
 
 
 async def test_the_demo_stays_the_same_from_start_to_start(directory: DataDirectory) -> None:
@@ -229,9 +229,14 @@ async def test_a_renamed_demo_organisation_keeps_its_key(directory: DataDirector
     assert await opened(directory) == first
 
 
-def test_more_workers_than_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert launch.main(["--workers", "2", "--data", str(tmp_path)]) == 1
-    assert "--workers 2: this version runs one process" in capsys.readouterr().err
+@pytest.mark.parametrize("workers", ["0", "65"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    with pytest.raises(SystemExit):
+        launch.main(["--workers", workers, "--data", str(tmp_path / "data")])
+    assert f"--workers: '{workers}' is not a number from 1 to 64" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_taken_port_is_named_with_its_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,24 @@ def test_a_killed_launcher_takes_its_simulator_along(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+def test_two_workers_answer_at_one_address_and_stop_with_the_launcher(tmp_path: Path) -> None:
+    with launched(tmp_path, "--workers", "2") as gateway:
+        assert gateway.run["pid"] == gateway.process.pid
+        with OpenAI(base_url=gateway.run["base_url"], api_key=gateway.run["api_key"], max_retries=0) as client:
+            for _ in range(4):
+                answer = client.chat.completions.create(
+                    model="sarvam-30b", messages=[{"role": "user", "content": "Hello!"}]
+                )
+                assert answer.choices[0].message.content
+        threads = Path(f"/proc/{gateway.process.pid}/task").glob("*/children")
+        children = [pid for thread in threads for pid in thread.read_text().split()]
+        code, output = gateway.stop(signal.SIGTERM)
+    assert len(children) == 3, "two workers and the simulator"
+    assert code == 0
+    assert "Stopped." in output
+    assert not is_served(gateway.run["root_url"])
+
+
 def test_without_the_simulator_nothing_speaks_of_one(tmp_path: Path) -> None:
     with launched(tmp_path, "--no-simulator") as gateway:
         assert gateway.run["simulator_url"] is None

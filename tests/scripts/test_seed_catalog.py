@@ -11,6 +11,7 @@ import trio
 
 from app.config import Settings
 from app.main import open_storage
+from app.storage.database import EVERY_TENANT
 from app.usecases.models import load
 from catalog.catalog import PACKAGE, Catalog
 from scripts import seed_catalog
@@ -43,7 +44,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def stored(settings: Settings) -> Catalog:
     async def read() -> Catalog:
         async with open_storage(settings) as db:
-            return await db.read(load)
+            return await db.read(EVERY_TENANT, load)
 
     return trio.run(read)
 

@@ -17,7 +17,7 @@ from app.config import Secret, Settings
 from app.core.identity import key_digest, now_us
 from app.main import open_storage
 from app.storage import keys, ledger
-from app.storage.database import Job, Row, Transaction
+from app.storage.database import EVERY_TENANT, Job, Row, Transaction
 from scripts import seed_catalog, seed_tenants
 
 SECRET = "a secret for the tests of seeds"
@@ -87,7 +87,7 @@ def write(tmp_path: Path) -> Write:
 def ask(settings: Settings, job: Job[Any]) -> Any:
     async def read() -> Any:
         async with open_storage(settings) as db:
-            return await db.read(job)
+            return await db.read(EVERY_TENANT, job)
 
     return trio.run(read)
 
@@ -205,7 +205,7 @@ def test_a_revoked_key_stays_revoked(settings: Settings, write: Write) -> None:
 
     async def revoke() -> None:
         async with open_storage(settings) as db:
-            await db.write(lambda t: t.run("UPDATE api_keys SET is_active = 0 WHERE name = 'server'"))
+            await db.write(EVERY_TENANT, lambda t: t.run("UPDATE api_keys SET is_active = 0 WHERE name = 'server'"))
 
     trio.run(revoke)
     assert seed_tenants.run(settings, write(replaced("rpm = 120", "rpm = 240"))) == 0
