@@ -7,13 +7,15 @@ import logging
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TextIO, cast
 
 import structlog
 import trio
 
 from app.config import ConfigError
 from app.core.errors import Problem, first_error
+from app.observability.log import AddNames, Unbreakable, process_names
+from app.observability.observer import MissingExtra
 from app.storage.database import StorageError
 from app.storage.migrations import NewerDatabase
 from catalog.documents import CatalogError
@@ -24,7 +26,7 @@ class Mendable(Exception):
 
 
 MENDABLE: Final = (
-    *(Mendable, CatalogError, ConfigError, NewerDatabase, OSError, Problem, StorageError, sqlite3.Error),
+    *(Mendable, CatalogError, ConfigError, MissingExtra, NewerDatabase, OSError, Problem, StorageError, sqlite3.Error),
 )
 
 
@@ -50,13 +52,14 @@ def configure_log(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            AddNames(process_names()),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Unbreakable(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 import trio
@@ -12,13 +13,23 @@ if TYPE_CHECKING:
     from app.api.exchange import Exchange
 
 
-class AccessLog:
-    """Writes to `out`; a line that cannot be written is lost, never an error of the request."""
+#: Asked every few seconds by each balancer and collector: their good answers say nothing.
+PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
-    def __init__(self, out: TextIO) -> None:
+
+class AccessLog:
+    """Writes to `out`; a line that cannot be written is lost, never an error of the request.
+
+    `process` tells in each line who wrote it.
+    """
+
+    def __init__(self, out: TextIO, process: Mapping[str, Any]) -> None:
         self._out = out
+        self._process = process
 
     def write(self, exchange: Exchange) -> None:
+        if exchange.scope["path"] in PROBES and exchange.status == 200:
+            return
         line = {
             "event": "request",
             "timestamp": datetime.datetime.fromtimestamp(exchange.at_us / 1e6, datetime.UTC).isoformat(),
@@ -29,6 +40,8 @@ class AccessLog:
             "status": exchange.status,
             "ms": round((trio.current_time() - exchange.began) * 1000, 1),
             "bytes": exchange.sent_bytes,
+            **exchange.trace.ids(),
+            **self._process,
             **exchange.note,
         }
         try:

@@ -8,12 +8,13 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.api import chat, credits, models
+from app.api import chat, credits, health, models
 from app.api.access_log import AccessLog
 from app.api.exchange import Exchange, ExchangeRules
-from app.api.routes import SENT, Handler, Routes, current_exchange
+from app.api.routes import SENT, Handler, current_exchange
 from app.api.services import ApiServices
 from app.core.errors import Problem
+from app.observability.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class AppRules:
 
     exchange: ExchangeRules = field(default_factory=ExchangeRules)
     access_log: AccessLog | None = None
+    observer: Observer = field(default_factory=Observer)
 
 
 def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTrio:
@@ -30,12 +32,21 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
     app = QuartTrio(__name__, static_folder=None)
     app.asgi_http_class = Exchange
     app.config.update(
-        EXCHANGE_RULES=rules.exchange, ACCESS_LOG=rules.access_log, MAX_CONTENT_LENGTH=None, RESPONSE_TIMEOUT=None
+        EXCHANGE_RULES=rules.exchange,
+        ACCESS_LOG=rules.access_log,
+        OBSERVER=rules.observer,
+        MAX_CONTENT_LENGTH=None,
+        RESPONSE_TIMEOUT=None,
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     direct: dict[tuple[str, str], Handler] = {}
-    for routes in (health(), chat.routes(services), models.routes(services), credits.routes(services)):
+    for routes in (
+        health.routes(services.health),
+        chat.routes(services),
+        models.routes(services),
+        credits.routes(services),
+    ):
         app.register_blueprint(routes.blueprint)
         direct.update(routes.direct)
     app.config["DIRECT_ROUTES"] = direct
@@ -46,16 +57,6 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
         return SENT
 
     return app
-
-
-def health() -> Routes:
-    routes = Routes("health")
-
-    @routes.add("GET", "/healthz")
-    async def alive(exchange: Exchange) -> None:
-        await exchange.reply_json(b'{"status":"ok"}')
-
-    return routes
 
 
 def _path_problem(error: HTTPException) -> Problem:

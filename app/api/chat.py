@@ -13,7 +13,8 @@ from app.core.chat import ChatRequest, parse_chat
 from app.core.chat_stream import ChatWriter
 from app.core.errors import Problem
 from app.core.identity import Principal
-from app.usecases.chat import Origin, run_chat
+from app.observability.facts import CallFacts
+from app.usecases.chat import run_chat
 from app.usecases.sink import Served
 
 ENDPOINT = "/v1/chat/completions"
@@ -34,10 +35,11 @@ def routes(services: ApiServices) -> Routes:
 
 
 async def _answer(services: ApiServices, exchange: Exchange, principal: Principal, chat: ChatRequest) -> None:
-    origin = Origin(exchange.request_id, ENDPOINT, _retries(exchange))
+    exchange.call = facts = CallFacts(exchange.request_id, ENDPOINT, exchange.began)
+    facts.streamed, facts.sdk_retries = chat.stream, _retries(exchange)
     if not chat.stream:
         whole = JsonSink(exchange, chat.n, logprobs=chat.wants_logprobs)
-        await run_chat(services.chat, principal, chat, whole, origin)
+        await run_chat(services.chat, principal, chat, whole, facts)
         return
 
     def make_writer(served: Served) -> ChatWriter:
@@ -55,12 +57,14 @@ async def _answer(services: ApiServices, exchange: Exchange, principal: Principa
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sink.run_clock)
         try:
-            await run_chat(services.chat, principal, chat, sink, origin)
+            await run_chat(services.chat, principal, chat, sink, facts)
         except Exception as error:  # noqa: BLE001 - raised again outside, where it is not in a group
             told = isinstance(error, Problem) and sink.opened
             failure = None if told else error
             if sink.opened:
                 await sink.fail(error if isinstance(error, Problem) else Problem("internal_error", CRASHED))
+        finally:
+            facts.heartbeats, facts.blocked_s = sink.heartbeats, sink.blocked_s
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

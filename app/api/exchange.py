@@ -22,6 +22,9 @@ from app.api import cors
 from app.api.access_log import AccessLog
 from app.core.errors import Problem, error_places
 from app.core.identity import now_us
+from app.observability.facts import CallFacts, RequestFacts
+from app.observability.names import OTHER
+from app.observability.observer import Observer
 
 log = structlog.get_logger(__name__)
 #: The server's extension that calls back when the client leaves.
@@ -30,6 +33,8 @@ SCOPE_KEY: Final = "callmissed.exchange"
 DRAIN_S: Final = 2.0
 CRASHED: Final = "The gateway failed at this request. Nothing was charged; tell support the request id."
 HTTP_NO_CONTENT: Final = 204
+#: What is noted as the status of a request whose client left before it had one.
+CLIENT_LEFT: Final = 499
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -54,6 +59,7 @@ class Exchange(TrioASGIHTTPConnection):
         self.rules: ExchangeRules = app.config["EXCHANGE_RULES"]
         self.direct: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = app.config["DIRECT_ROUTES"]
         self.access_log: AccessLog | None = app.config["ACCESS_LOG"]
+        self.observer: Observer = app.config["OBSERVER"]
         self.at_us = now_us()
         self.began = trio.current_time()
         self.request_id = "req_" + secrets.token_hex(12)
@@ -64,6 +70,12 @@ class Exchange(TrioASGIHTTPConnection):
         self._ended = False
         #: What the access line says besides; handlers fill it.
         self.note: dict[str, object] = {}
+        #: The route's rule, for metrics: never the path as sent.
+        self.endpoint = OTHER
+        self.left_at: float | None = None
+        #: The facts of the billable call that this request made.
+        self.call: CallFacts | None = None
+        self.trace = self.observer.request_began(self.request_id, self.headers.get(b"traceparent"))
         self._send: Callable[[Any], Awaitable[None]]
         self._scope = trio.CancelScope()
         scope[SCOPE_KEY] = self
@@ -85,8 +97,9 @@ class Exchange(TrioASGIHTTPConnection):
                 when_left(self._leave)
                 await self._answer()
         except Left:
-            self.status = self.status or 499
+            self.status = self.status or CLIENT_LEFT
         finally:
+            self.observer.request_ended(self._facts())
             if self.access_log is not None:
                 self.access_log.write(self)
 
@@ -150,6 +163,7 @@ class Exchange(TrioASGIHTTPConnection):
         """The client is gone. After the last byte that is how every exchange ends."""
         if not self._ended:
             self.note["left"] = True
+            self.left_at = trio.current_time()
             self._scope.cancel()
 
     async def _answer(self) -> None:
@@ -158,6 +172,7 @@ class Exchange(TrioASGIHTTPConnection):
         if handler is None:
             await self._answer_by_quart()
             return
+        self.endpoint = self.scope["path"]
         try:
             await handler(self)
         except Exception as error:  # noqa: BLE001 - the last resort of every handler
@@ -176,6 +191,22 @@ class Exchange(TrioASGIHTTPConnection):
             response.status_code,
             [header for header in headers if header[0] != b"content-length"],
             body if isinstance(body, bytes) else body.encode(),
+        )
+
+    def _facts(self) -> RequestFacts:
+        code = self.note.get("code")
+        return RequestFacts(
+            request_id=self.request_id,
+            method=self.scope["method"],
+            endpoint=self.endpoint,
+            status=self.status or CLIENT_LEFT,
+            at_us=self.at_us,
+            began=self.began,
+            ended=trio.current_time(),
+            code=None if code is None else str(code),
+            left_at=self.left_at,
+            trace=self.trace,
+            call=self.call,
         )
 
     async def _read(self, receive: Callable[[], Awaitable[Any]]) -> bytes:

@@ -37,7 +37,9 @@ class Routes:
 
         def register(handler: Handler) -> Handler:
             async def view(**variables: Any) -> Response:
-                await handler(current_exchange(), **variables)
+                exchange = current_exchange()
+                exchange.endpoint = path
+                await handler(exchange, **variables)
                 return SENT
 
             self.blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), view, methods=[method])

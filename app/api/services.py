@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.api.health import HealthServices
 from app.api.stream import StreamRules
 from app.storage.database import Database
 from app.usecases.access import Access
@@ -18,3 +19,4 @@ class ApiServices:
     access: Access
     chat: ChatServices
     stream_rules: StreamRules
+    health: HealthServices

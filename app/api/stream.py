@@ -16,6 +16,8 @@ from app.core.writer import StreamWriter
 from app.usecases.sink import Served
 
 NEVER: Final = float("inf")
+#: A shorter send has not waited for its client.
+BLOCKED_S: Final = 0.001
 EVENT_STREAM: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -57,6 +59,9 @@ class StreamSink:
     def __init__(self, exchange: Exchange, rules: StreamRules, make_writer: Callable[[Served], StreamWriter]) -> None:
         self.opened = False
         self.holds_back = False
+        self.heartbeats = 0
+        #: Seconds in which a piece waited for a client that reads slowly.
+        self.blocked_s = 0.0
         self._exchange = exchange
         self._rules = rules
         self._make_writer = make_writer
@@ -127,6 +132,7 @@ class StreamSink:
         elif self._ended:
             return self._sending_since + self._rules.stuck_s
         elif self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NEVER:
+            self.heartbeats += 1
             await self._send(self._writer.heartbeat())
         return min(self._next_heartbeat(), self._sending_since + self._rules.stuck_s)
 
@@ -157,6 +163,8 @@ class StreamSink:
         self._sending_since = trio.current_time()
         await self._exchange.send(data)
         self._last_sent = trio.current_time()
+        if (took_s := self._last_sent - self._sending_since) > BLOCKED_S:
+            self.blocked_s += took_s
         self._sending_since = NEVER
 
     async def _end(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ Also the retry budget: retries may add a tenth to a route's calls, so that a fai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,11 @@ class Breakers:
             if until <= now and route.on_trial and route.failures >= FAILURES_TO_OPEN:
                 return COOL_DOWN_S
         return max(0.0, until - now)
+
+    def states(self, now: float) -> Iterator[tuple[str, str, bool]]:
+        """(provider, model, whether it is down) of every route that was ever asked."""
+        for provider, model in self._routes:
+            yield provider, model, self.wait_s(provider, model, now) > 0
 
     def begin(self, provider: str, model: str) -> None:
         """A call goes out on this route."""

@@ -71,6 +71,11 @@ class ChatReply:
     def cancel_semantics(self) -> CancelSemantics:
         return self._dialect.cancel_semantics(self.normaliser.upstream_provider, self._ask.upstream_model)
 
+    @property
+    def waited_s(self) -> float:
+        """How long the provider has been waited for; known from the asking on, whatever becomes of it."""
+        return self._request.waited_s
+
     async def read(self) -> list[Delta] | None:
         """What one network read brought, possibly nothing; None when the provider has finished properly.
 

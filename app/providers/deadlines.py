@@ -33,7 +33,10 @@ class Patience:
     The reader's runs instead: else one that reads slowly would make the answer late, and so free of charge.
     """
 
-    __slots__ = ("_first_byte_at", "_rest_left_s", "_resting_since", "_scope", "_total_at", "deadlines", "fed", "phase")
+    __slots__ = (
+        *("_first_byte_at", "_rest_left_s", "_resting_since", "_scope", "_stopped_s", "_total_at"),
+        *("deadlines", "fed", "phase"),
+    )
 
     def __init__(self, deadlines: Deadlines, first_byte_s: float) -> None:
         now = trio.current_time()
@@ -44,6 +47,7 @@ class Patience:
         self._first_byte_at = now + first_byte_s
         self._rest_left_s = deadlines.reader_s
         self._resting_since = now
+        self._stopped_s: float | None = None
         self._scope = trio.CancelScope(deadline=min(self._first_byte_at, self._total_at))
 
     def begin(self) -> None:
@@ -72,8 +76,17 @@ class Patience:
 
     def stop(self) -> None:
         """The provider is done: none of its deadlines applies to what is left to do."""
+        self._stopped_s = self.waited_s
         self._total_at = self._rest_left_s = math.inf
         self._scope.deadline = math.inf
+
+    @property
+    def waited_s(self) -> float:
+        """How long the provider has been waited for, its rests taken out: the total deadline has moved by them."""
+        if self._stopped_s is not None:
+            return self._stopped_s
+        until = self._resting_since if self.phase == "reader" else trio.current_time()
+        return until - self._total_at + self.deadlines.total_s
 
     def end(self, error: BaseException | None) -> bool:
         """Leave the scope with the exception in flight; True when that is our own deadline's doing."""

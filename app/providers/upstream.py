@@ -48,6 +48,11 @@ class Upstream:
     def in_flight(self) -> int:
         return self._limiter.borrowed_tokens
 
+    @property
+    def idle(self) -> int:
+        """Connections that are kept for the next call."""
+        return len(self._idle)
+
     def request(
         self, method: bytes, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, first_byte_s: float
     ) -> Request:
@@ -143,6 +148,11 @@ class Request:
             raise
         self._patience.rest()
         return Reply(status, headers, self._connection, self._patience)
+
+    @property
+    def waited_s(self) -> float:
+        """How long the host has been waited for, connecting and queueing for it included."""
+        return self._patience.waited_s
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 from unittest.mock import MagicMock
@@ -14,13 +12,16 @@ from quart import Quart
 
 from app.api.app import create_app
 from app.core.identity import new_key
-from app.storage.sqlite import SqliteTransaction
+from tests.databases import open_view
 from tests.e2e.calling import Caller, elsewhere, open_caller, question
 from tests.house import Customer, add_customer
 
-Policy = Literal["public", "authenticated", "billable"]
+#: "operator": opened by a secret of the installation's own, and not there without one (tests/observability).
+Policy = Literal["public", "authenticated", "billable", "operator"]
 ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("GET", "/healthz"): "public",
+    ("GET", "/readyz"): "public",
+    ("GET", "/metrics"): "operator",
     ("GET", "/api/v1/models/access"): "public",
     ("GET", "/v1/models"): "authenticated",
     ("GET", "/v1/models/<path:model_id>"): "authenticated",
@@ -104,8 +105,7 @@ def another(caller: Caller, name: str, **settings: Any) -> Customer:
 
 def spent(caller: Caller, who: Customer) -> dict[str, list[tuple[Any, ...]]]:
     """A tenant's holds and settlements."""
-    with closing(sqlite3.connect(caller.house.settings.sqlite_path)) as connection:
-        db = SqliteTransaction(connection)
+    with open_view(caller.house.settings.database_url) as db:
         return {
             "calls": db.all("SELECT state, outcome, endpoint FROM calls WHERE tenant_id = ?", who.tenant_id),
             "charges": db.all(

@@ -240,3 +240,22 @@ async def test_a_slow_reader_is_not_given_up(autojump_clock: MockClock) -> None:
                 wire.read_again()
         assert wire.abandoned_at is None
         assert [delta for _, delta in wire.events].count({"content": "x"}) == 10
+
+
+async def test_it_counts_its_signs_of_life(autojump_clock: MockClock) -> None:
+    async with a_stream() as (sink, _):
+        await sink.write(text("hi"))
+        await trio.sleep(RULES.heartbeat_s * 3.5)
+        assert sink.heartbeats == 3
+
+
+async def test_it_counts_how_long_its_client_kept_it_waiting(autojump_clock: MockClock) -> None:
+    async with a_stream() as (sink, wire):
+        await sink.write(text("at once"))
+        assert sink.blocked_s == 0
+        wire.stop_reading()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sink.write, text("late"))
+            await trio.sleep(4)
+            wire.read_again()
+        assert sink.blocked_s == pytest.approx(4)

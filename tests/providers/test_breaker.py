@@ -30,6 +30,13 @@ def failing(error: UpstreamError, times: int, at: float = 100.0, step: float = 0
     return breakers
 
 
+def test_what_is_down_can_be_listed() -> None:
+    breakers = failing(FAULT, FAILURES_TO_OPEN)
+    breakers.begin("cloudflare", "gemma")
+    assert set(breakers.states(100.0)) == {("cloudflare", "kimi", True), ("cloudflare", "gemma", False)}
+    assert set(breakers.states(100.0 + COOL_DOWN_S)) == {("cloudflare", "kimi", False), ("cloudflare", "gemma", False)}
+
+
 def test_a_route_that_was_never_used_may_be_tried() -> None:
     assert Breakers().wait_s(*ROUTE, 0.0) == 0
 
