@@ -10,10 +10,13 @@ from pathlib import Path
 
 import trio
 
-from app import doctor
+from app import doctor, moving
 from app.commands import configure_log, exit_code, tune_interpreter
 from app.config import FIELDS, ConfigError, Secret, Settings
 from app.main import open_storage, run_until_signal
+from app.storage.engines import shown
+from app.worker import Place, run_worker
+from app.workers import run_workers, worker_count
 from scripts import seed_catalog, seed_tenants
 
 DESCRIPTION = """\
@@ -38,21 +41,29 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(run)
 
 
-def serve(settings: Settings, _options: argparse.Namespace) -> int:
+def serve(settings: Settings, options: argparse.Namespace) -> int:
     if not settings.secret_key:
         raise ConfigError(["SECRET_KEY: not set; make one with `openssl rand -hex 32` and keep it"])
     tune_interpreter()
-    trio.run(run_until_signal, settings)
+    if options.worker:
+        trio.run(run_worker, settings, Place(*options.worker))
+    elif options.workers > 1:
+        trio.run(run_workers, settings, options.workers)
+    else:
+        trio.run(run_until_signal, settings)
     return 0
 
 
-def migrate(settings: Settings, _options: argparse.Namespace) -> int:
+def migrate(settings: Settings, options: argparse.Namespace) -> int:
+    if moving.is_move(options.parser, options):
+        return moving.run(settings, options)
+
     async def run() -> None:
         async with open_storage(settings):
             pass
 
     trio.run(run)
-    print(f"{settings.database_url} is up to date.")
+    print(f"{shown(settings.database_url)} is up to date.")
     return 0
 
 
@@ -76,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("serve", serve, "serve the gateway until SIGINT or SIGTERM"),
-        ("migrate", migrate, "bring the database up to date"),
+        ("migrate", migrate, "bring the database up to date, or move everything in it to PostgreSQL"),
         ("seed", seed, "write the catalog, and tenants from a file, to the database"),
         ("doctor", check, "check configuration and reachability and say what to fix"),
     ):
@@ -88,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--port", help="instead of PORT")
             command.add_argument("--certfile", help="TLS certificate chain (PEM)")
             command.add_argument("--keyfile", help="TLS private key (PEM)")
+            command.add_argument("--workers", type=worker_count, default=1, metavar="N", help="processes (default 1)")
+            command.add_argument("--worker", nargs=3, type=int, help=argparse.SUPPRESS)  # what a worker is started with
+        if name == "migrate":
+            moving.add_arguments(command)
+            command.set_defaults(parser=command)
         if name == "seed":
             command.add_argument("--tenants", metavar="FILE", help="file of tenants, members, keys and grants")
             command.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")

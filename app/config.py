@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
 MIN_SECRET: Final = 16
 HIGHEST_PORT: Final = 65_535
+DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgres(ql)?://.+/.+")
 
 
 class ConfigError(Exception):
@@ -35,15 +36,19 @@ class Secret(str):
         return "'***'" if self else "''"
 
 
-def setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+def setting(default: Any, doc: str, *, shown: bool = True) -> Any:
+    return field(default=default, repr=shown, metadata={"doc": doc})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One field for each environment variable of the same name in capitals."""
 
-    database_url: str = setting("sqlite:///data/gateway.db", "where everything is kept: sqlite:///PATH")
+    database_url: str = setting(
+        "sqlite:///data/gateway.db",
+        "where everything is kept: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for many machines",
+        shown=False,  # it may hold a password
+    )
     secret_key: Secret = setting(Secret(), "server's own secret, at least 16 characters: key digests depend on it")
     host: str = setting("127.0.0.1", "address to listen on")
     port: int = setting(8000, "port to listen on, 0 for any free one")
@@ -71,18 +76,22 @@ class Settings:
     gap_s: float = setting(60.0, "deadline between two chunks of a provider")
     total_s: float = setting(600.0, "deadline for a whole provider call, not counting waits for a slow client")
     write_deadline_s: float = setting(30.0, "a client that reads nothing for this long is cut off")
-    drain_s: float = setting(30.0, "time for running requests to end after SIGTERM")
-    hold_s: float = setting(1200.0, "life of a hold; the sweeper frees what outlives it")
+    drain_grace_s: float = setting(
+        0.0, "time after SIGTERM in which /readyz is 503 and all is still served, so that balancers notice"
+    )
+    drain_s: float = setting(30.0, "time for running requests to end after that")
+    hold_s: float = setting(120.0, "life of a hold unless it is prolonged: a dead process's holds are freed after it")
     sweep_s: float = setting(5.0, "pause between two sweeps")
+    settle_s: float = setting(20.0, "an answer waits this long for a database that is away; then it fails and is free")
     database_deadline_s: float = setting(5.0, "a write that takes longer is answered 503")
     sqlite_synchronous: Literal["FULL", "NORMAL"] = setting("FULL", "FULL survives a power cut, NORMAL a crash")
     access_log: bool = setting(True, "one JSON line per request")
     access_log_file: str = setting("", "file that these lines are appended to; empty is standard output")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "what the log shows")
-
-    @property
-    def sqlite_path(self) -> Path:
-        return Path(self.database_url.removeprefix("sqlite:///"))
+    metrics_port: int = setting(0, "port for /metrics, /readyz, /healthz without a token; a worker adds its number")
+    metrics_host: str = setting("127.0.0.1", "address of that port")
+    metrics_token: Secret = setting(Secret(), "opens /metrics on the main port to this Bearer token too")
+    otel_exporter_otlp_endpoint: str = setting("", "where traces and GenAI metrics go; needs the extra `otel`")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -105,11 +114,16 @@ class Settings:
             raise ConfigError(faults)
         return settings
 
+    def environment(self) -> dict[str, str]:
+        """The variables from which `from_environment` makes these settings again; defaults are left out."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {each.name.upper(): str(given[each.name]) for each in fields(self) if given[each.name] != each.default}
+
     def faults(self) -> list[str]:
         """What is wrong with the settings taken together."""
         faults = []
-        if not self.database_url.startswith("sqlite:///") or not self.database_url.removeprefix("sqlite:///"):
-            faults.append("DATABASE_URL: write sqlite:///PATH, such as sqlite:///data/gateway.db")
+        if not DATABASE_URL.match(self.database_url):
+            faults.append("DATABASE_URL: write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME")
         if self.secret_key and len(self.secret_key) < MIN_SECRET:
             faults.append(f"SECRET_KEY: use at least {MIN_SECRET} characters, such as from `openssl rand -hex 32`")
         if bool(self.certfile) != bool(self.keyfile):
@@ -122,8 +136,10 @@ class Settings:
                 faults.append(f"{name.upper()}_BASE_URL: {url!r} is not an http or https URL")
         if self.port > HIGHEST_PORT:
             faults.append(f"PORT: {self.port} is above {HIGHEST_PORT}")
-        if self.hold_s <= self.total_s:
-            faults.append(f"HOLD_S: {self.hold_s:g} must be more than TOTAL_S ({self.total_s:g})")
+        if self.metrics_port > HIGHEST_PORT:
+            faults.append(f"METRICS_PORT: {self.metrics_port} is above {HIGHEST_PORT}")
+        if self.metrics_token and len(self.metrics_token) < MIN_SECRET:
+            faults.append(f"METRICS_TOKEN: use at least {MIN_SECRET} characters, such as from `openssl rand -hex 32`")
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -134,7 +150,7 @@ class Settings:
 
 
 #: Numbers for which 0 means something: any free port, at once, the dialect's own.
-MAY_BE_ZERO: Final = ("port", "first_byte_grace_s", "first_byte_s", "drain_s")
+MAY_BE_ZERO: Final = ("port", "metrics_port", "first_byte_grace_s", "first_byte_s", "drain_grace_s", "drain_s")
 FIELDS: Final = tuple((each.name.upper(), each.default, each.metadata["doc"]) for each in fields(Settings))
 
 

@@ -12,7 +12,10 @@ from app.core.errors import UpstreamError, first_error
 from app.main import open_storage
 from app.providers.registry import open_chat_providers
 from app.storage import ledger
+from app.storage.database import EVERY_TENANT
+from app.storage.engines import shown
 from app.storage.migrations import NewerDatabase
+from app.storage.postgres_role import unbound_role
 from app.usecases.models import load
 from catalog.documents import CatalogError
 
@@ -24,6 +27,10 @@ KEYS: Final = {
     "local": "SELF_HOSTED_BASE_URL",
 }
 PROBE_S: Final = 10.0
+UNBOUND: Final = (
+    "It is a superuser or may bypass it. Use a role of its own: CREATE ROLE gateway LOGIN PASSWORD '...', "
+    "and ALTER ... OWNER TO gateway for the database and its tables."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,16 @@ def _secret(settings: Settings) -> Finding:
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    where = settings.database_url
+    where = shown(settings.database_url)
     findings = []
     try:
         async with open_storage(settings) as db:
-            broken = await db.read(ledger.broken_tenants)
+            broken = await db.read(EVERY_TENANT, ledger.broken_tenants)
             if broken:
                 findings = [Finding(False, f"the books of {len(broken)} tenants do not balance: {', '.join(broken)}")]
-            findings.append(Finding(True, f"{where}: {len((await db.read(load)).models)} models"))
+            if role := await db.read(EVERY_TENANT, unbound_role):
+                findings.append(Finding(False, f"{where}: row-level security does not bind {role!r}", UNBOUND))
+            findings.append(Finding(True, f"{where}: {len((await db.read(EVERY_TENANT, load)).models)} models"))
     except* CatalogError as group:
         first = str(first_error(group)).partition("\n")[0]
         findings.append(Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`."))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 import trio
-from quart_trio import QuartTrio
 
 from app.api.access_log import AccessLog
 from app.api.app import AppRules, create_app
@@ -19,14 +19,17 @@ from app.api.stream import StreamRules
 from app.config import Settings
 from app.core import tokens
 from app.core.errors import UpstreamError, error_places
+from app.monitoring import Monitoring, Watched
+from app.observability.log import process_names
+from app.observability.observer import open_observer
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
 from app.providers.registry import open_chat_providers
 from app.server.serve import serve, watch_signals
 from app.server.settings import ServerSettings
 from app.storage.database import Database, open_database
+from app.storage.engines import open_engine
 from app.storage.migrations import migrate
-from app.storage.sqlite import SqliteEngine
 from app.usecases.access import Access
 from app.usecases.chat import ChatServices
 from app.usecases.local_models import local_models
@@ -37,13 +40,15 @@ from catalog.documents import CatalogError
 log = structlog.get_logger(__name__)
 PRICE_LIST_S = 3600.0
 RETRY_LIST_S = 30.0
+LAST_FLUSH_S = 2.0
 
 
 @asynccontextmanager
 async def open_storage(settings: Settings) -> AsyncIterator[Database]:
     """The database that `DATABASE_URL` names, migrated. Raises NewerDatabase, StorageError, OSError."""
-    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-    engine = SqliteEngine(settings.sqlite_path, settings.sqlite_synchronous)
+    engine = await open_engine(
+        settings.database_url, synchronous=settings.sqlite_synchronous, deadline_s=settings.database_deadline_s
+    )
     async with open_database(engine, deadline_s=settings.database_deadline_s) as db:
         await migrate(db)
         yield db
@@ -54,44 +59,70 @@ async def run_gateway(
     *,
     shutdown: trio.Event,
     hurry: trio.Event,
+    sockets: tuple[socket.socket, ...] = (),
+    worker: int | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`; `started` gives the base URLs. At the end every call is settled, every socket closed."""
+    """Serve until `shutdown`; `started` gives the base URLs. At the end every call is settled, every socket closed.
+
+    `sockets`, bound by somebody else, replace the host and the port of the settings; `worker` is this process's number
+    among those that share them.
+    """
     tokens.warm()
-    with _open_access_log(settings) as access_log:
+    with _open_access_log(settings, worker) as access_log:
         async with (
+            open_observer(settings.otel_exporter_otlp_endpoint) as observer,
             open_storage(settings) as db,
             open_chat_providers(settings) as providers,
             trio.open_nursery() as nursery,
         ):
             models = await Models.open(db)
-            meter = Meter(db, hold_s=settings.hold_s)
-            await meter.sweep()
-            chat = ChatServices(meter, models, providers, Breakers(), settings.secret_key)
+            meter = Meter(db, hold_s=settings.hold_s, settle_s=settings.settle_s)
+            breakers = Breakers()
+            chat = ChatServices(meter, models, providers, breakers, settings.secret_key, observer)
             rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
             access = Access(db, settings.secret_key.encode())
-            app = _app(settings, ApiServices(db, access, chat, rules), access_log)
-            nursery.start_soon(meter.run_sweeper, settings.sweep_s)
+            watched = Watched(observer, db, models, meter, providers, breakers)
+            monitoring = Monitoring(settings, watched, shutdown.is_set)
+            services = ApiServices(db, access, chat, rules, monitoring.health)
+            app = create_app(services, AppRules(_exchange_rules(settings), access_log, observer))
+            await nursery.start(monitoring.run, worker)
+            nursery.start_soon(meter.settler.run_sweeper, settings.sweep_s, meter.renew_s)
+            nursery.start_soon(meter.run_renewer)
+            nursery.start_soon(meter.settler.run)
             nursery.start_soon(models.run_reloader)
             for name in ("local", "openrouter"):
                 if name in providers:
                     nursery.start_soon(_run_model_list, name, providers[name], models)
             try:
-                await serve(app, _server_settings(settings), shutdown=shutdown, hurry=hurry, task_status=task_status)
+                served = _server_settings(settings, sockets)
+                await serve(app, served, shutdown=shutdown, hurry=hurry, task_status=task_status)
             finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):
+                    await meter.settler.flush()
                 nursery.cancel_scope.cancel()
 
 
-async def run_until_signal(settings: Settings, on_ready: Callable[[list[str]], None] | None = None) -> None:
-    """`run_gateway` for a process of its own: the first SIGINT or SIGTERM drains, the second hurries."""
+async def run_until_signal(
+    settings: Settings,
+    on_ready: Callable[[list[str]], None] | None = None,
+    *,
+    sockets: tuple[socket.socket, ...] = (),
+    worker: int | None = None,
+    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+) -> None:
+    """`run_gateway` for a process of its own: the first SIGINT or SIGTERM drains, or `until`; the second hurries."""
     shutdown, hurry = trio.Event(), trio.Event()
 
     async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-        await run_gateway(settings, shutdown=shutdown, hurry=hurry, task_status=task_status)
+        await run_gateway(
+            settings, shutdown=shutdown, hurry=hurry, sockets=sockets, worker=worker, task_status=task_status
+        )
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         await nursery.start(watch_signals, shutdown, hurry)
+        nursery.start_soon(_set_after, until, shutdown)
         urls = await nursery.start(run)
         gc.collect()
         gc.freeze()  # what lives as long as the process is not worth looking at again: full collections stop the loop
@@ -102,30 +133,37 @@ async def run_until_signal(settings: Settings, on_ready: Callable[[list[str]], N
         log.info("gateway.draining", seconds=settings.drain_s)
 
 
+async def _set_after(wait: Callable[[], Awaitable[None]], event: trio.Event) -> None:
+    await wait()
+    event.set()
+
+
 @contextmanager
-def _open_access_log(settings: Settings) -> Iterator[AccessLog | None]:
+def _open_access_log(settings: Settings, worker: int | None) -> Iterator[AccessLog | None]:
     """A file gets each line at once, so that `tail -f` shows it. Raises OSError when it cannot be opened."""
+    process = process_names(worker)
     if not settings.access_log:
         yield None
     elif not settings.access_log_file:
-        yield AccessLog(sys.stdout)
+        yield AccessLog(sys.stdout, process)
     else:
         with open(settings.access_log_file, "a", buffering=1, encoding="utf-8") as file:
-            yield AccessLog(file)
+            yield AccessLog(file, process)
 
 
-def _app(settings: Settings, services: ApiServices, access_log: AccessLog | None) -> QuartTrio:
-    exchange = ExchangeRules(body_cap=settings.body_cap_bytes, dashboard_origin=settings.dashboard_origin or None)
-    return create_app(services, AppRules(exchange, access_log))
+def _exchange_rules(settings: Settings) -> ExchangeRules:
+    return ExchangeRules(body_cap=settings.body_cap_bytes, dashboard_origin=settings.dashboard_origin or None)
 
 
-def _server_settings(settings: Settings) -> ServerSettings:
+def _server_settings(settings: Settings, sockets: tuple[socket.socket, ...]) -> ServerSettings:
     return ServerSettings(
+        sockets=sockets,
         host=settings.host,
         port=settings.port,
         certfile=settings.certfile or None,
         keyfile=settings.keyfile or None,
         write_deadline_s=settings.write_deadline_s,
+        drain_grace_s=settings.drain_grace_s,
         drain_s=settings.drain_s,
     )
 

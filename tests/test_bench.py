@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from scripts.bench import litellm, plot, report
 from scripts.bench.figures import LOADS, Kind, Measure, System, number, percentile, spread
 from scripts.bench.load import Load, Tally, run_load
-from scripts.bench.processes import BenchError, Cores, Recipe, ask_once, open_system, read_stat
+from scripts.bench.processes import BenchError, Cores, Recipe, ask_once, open_system
 from scripts.bench.questions import Door, request, short_body, stream_body
 from scripts.bench.responses import ResponseReader, StreamReader
 from scripts.bench.run import RunPlan, schedule
 from scripts.bench.systems import ROOT, build
-from scripts.bench.wrk import lua_script
+from scripts.bench.wrk import Aim, lua_script
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"
 SIZED = b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello!"
@@ -88,7 +88,7 @@ def stub() -> Iterator[int]:
 def loaded(port: int, path: str, *, lines: int = 2, streamed: bool = True) -> Tally:
     door = Door(port, path, "m", "k")
     payload = request(door, short_body(door))
-    return run_load(Load(port, lambda _line, _turn: payload, lines, 0.15, streamed=streamed, grace_s=0.15))
+    return run_load(Load((port,), lambda _line, _turn: payload, lines, 0.15, streamed=streamed, grace_s=0.15))
 
 
 def measured(system: System, kind: Kind = "json", load: int = 16, *, round: int = 1, **fields: float) -> Measure:
@@ -150,6 +150,12 @@ def test_an_error_in_a_stream_is_kept_in_its_words(event: bytes) -> None:
     reader = StreamReader()
     assert reader.feed(event) == 0
     assert "gone" in (reader.error or "")
+
+
+def test_an_error_object_in_a_stream_is_kept_as_it_came() -> None:
+    reader = StreamReader()
+    reader.feed(b'data: {"choices":[],"error":null}\ndata: {"error":{"code":"upstream_error"}}\n')
+    assert reader.error == '{"code":"upstream_error"}'
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -257,7 +263,7 @@ def test_the_picture_has_a_solid_and_a_dashed_line_for_each_system() -> None:
 
 def test_wrk_sends_the_same_question_and_key() -> None:
     door = Door(1, "/", "m", "secret")
-    script = lua_script(short_body(door), door.headers)
+    script = lua_script(short_body(door), door.headers, Aim.at(door))
     assert short_body(door).decode() in script
     assert 'wrk.headers["Authorization"] = "Bearer secret"' in script
 
@@ -273,11 +279,6 @@ def test_litellm_is_pointed_at_the_upstream() -> None:
 )
 def test_the_system_under_test_shares_its_core_only_when_there_is_one(available: list[int], cores: Cores) -> None:
     assert Cores.choose(available) == cores
-
-
-def test_a_process_is_read_whatever_its_name() -> None:
-    stat = read_stat("42 (a) b (c) S 1 40 40 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 4 0 999 123456 5000 18446744073709")
-    assert (stat.group, stat.ticks, stat.pages) == (40, 300, 5000)
 
 
 def test_a_system_is_started_watched_and_stopped(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ import trio
 
 from app import doctor
 from app.config import Secret, Settings
+from tests.databases import Databases, open_view
 from tests.e2e.process import ROOT, as_environment
 from tests.house import Ground, open_ground
 
@@ -29,9 +31,9 @@ async def findings(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tu
 
 
 def change(ground: Ground, sql: str) -> None:
-    with closing(sqlite3.connect(ground.settings.sqlite_path)) as connection, connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        assert connection.execute(sql).rowcount > 0
+    with open_view(ground.settings.database_url) as db:
+        db.do("PRAGMA ignore_check_constraints = ON")
+        assert db.run(sql) > 0
 
 
 async def test_a_good_installation_has_nothing_to_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +149,7 @@ def nothing(path: Path) -> None:
     [
         (newer_database, ["serve"], "The database is at schema 999, this version knows"),
         (empty_file, ["serve"], "gateway.db: file is not a database"),
-        (nothing, ["serve"], "rates"),
+        (nothing, ["serve"], "run `python -m app seed` first"),
         (nothing, ["serve", "--port", "no"], "PORT: 'no' is not a number"),
     ],
 )
@@ -181,3 +183,63 @@ def test_help_names_every_setting_and_shows_no_secret_default() -> None:
     assert done.returncode == 0
     assert [name for name in ("DATABASE_URL", "SECRET_KEY", "HOLD_S", "LOG_LEVEL") if name not in done.stdout] == []
     assert "***" not in done.stdout
+
+
+@pytest.mark.parametrize(("user", "bound"), [("gateway", True), ("postgres", False)])
+async def test_a_role_that_row_level_security_does_not_bind_is_to_be_replaced(
+    capsys: pytest.CaptureFixture[str], databases: Databases, user: str, bound: bool
+) -> None:
+    with databases.open_fresh() as url:
+        async with open_ground(url) as ground:
+            settings = replace(ground.settings, database_url=url.replace("gateway@", f"{user}@"))
+            code, lines = await findings(settings, capsys)
+    assert code == (0 if bound else 1)
+    named = [line for line in lines if "row-level security does not bind 'postgres'" in line]
+    assert len(named) == (0 if bound else 1)
+
+
+#: What is wrong with a URL, and what is said about it; the password is in all of them.
+WRONG_URLS: dict[str, tuple[Callable[[str], str], str]] = {
+    "nobody listens": (lambda url: re.sub(r":\d+/", ":1/", url), "onnection refused"),
+    "no such role": (lambda url: url.replace("gateway:", "nobody:"), 'role "nobody" does not exist'),
+    "another password": (lambda url: url.replace("gateway:", "guarded:"), "password authentication failed"),
+    "no such database": (lambda url: url + "_missing", "does not exist"),
+    "a port that is none": (lambda url: re.sub(r":\d+/", ":door/", url), 'invalid integer value "door"'),
+    "a password that is not escaped": (lambda url: url.replace("canary", "@canary"), "write % as %25, @ as %40"),
+    "a broken escape": (lambda url: url.replace("canary", "%-canary"), "write % as %25, @ as %40"),
+    "an escape of half a character": (lambda url: url.replace("canary", "%caanary"), "no UTF-8"),
+}
+PASSWORD = "wombatcanary"
+
+
+@pytest.fixture
+def guarded_url(databases: Databases) -> Iterator[str]:
+    """Of a database that asks the role `guarded`, and nobody else, for a password."""
+    with databases.open_fresh() as url:
+        databases.guard("guarded", "another password")
+        yield url.replace("gateway@", f"gateway:{PASSWORD}@")
+
+
+@pytest.mark.parametrize("wrong", WRONG_URLS)
+async def test_a_postgresql_that_cannot_be_reached_is_told_why_and_without_the_password(
+    guarded_url: str, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    spoil, said = WRONG_URLS[wrong]
+    settings = Settings(database_url=spoil(guarded_url), secret_key=Secret("a secret for tests only"))
+    code, lines = await findings(settings, capsys)
+    assert code == 1
+    (line,) = [line for line in lines if line.startswith("FIX  postgresql://")]
+    assert said in line
+    assert "canary" not in "".join(lines)
+
+
+@pytest.mark.parametrize("words", [["serve"], ["migrate"], ["doctor"]], ids=" ".join)
+def test_a_command_without_its_postgresql_ends_with_one_message(words: list[str]) -> None:
+    url = f"postgresql://gateway:{PASSWORD}@127.0.0.1:1/gateway"
+    done = run_command(Settings(database_url=url, secret_key=Secret("a secret for tests only"), port=0), *words)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "postgresql://gateway@127.0.0.1:1/gateway cannot be reached: " in said
+    assert "onnection refused" in said
+    assert PASSWORD not in said
+    assert "Traceback" not in said

@@ -81,7 +81,11 @@ def test_the_development_lock_holds_the_runtime_lock_at_the_same_versions() -> N
 
 
 def test_the_product_imports_only_declared_dependencies() -> None:
-    assert undeclared(modules(*PACKAGES), required(PROJECT["dependencies"])) == set()
+    extra = ROOT / "app/observability/otel.py"
+    product = [path for path in modules(*PACKAGES) if path != extra]
+    assert undeclared(product, required(PROJECT["dependencies"])) == set()
+    declared = required([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["otel"]])
+    assert undeclared([extra], declared) == set()
 
 
 def test_scripts_and_tests_import_only_declared_dependencies() -> None:
@@ -113,7 +117,7 @@ def test_every_part_of_the_application_has_its_layer() -> None:
     assert parts - placed == set()
 
 
-@pytest.mark.parametrize("script", ["scripts/run", "scripts/test", "scripts/lock", ".ci/run"])
+@pytest.mark.parametrize("script", ["scripts/run", "scripts/cluster", "scripts/test", "scripts/lock", ".ci/run"])
 def test_a_command_can_be_called(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     assert (ROOT / script).read_text().startswith("#!/usr/bin/env bash\n")

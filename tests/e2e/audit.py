@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from app.core.tokens import count_text
-from scripts.simulator.book import Record
+from scripts.simulator.book import Book, Record
 from tests.e2e.crowd import Told
 from tests.e2e.settlement import FINAL, Row, cost_ucr, tokens_charged, usage_cost_ucr
 
@@ -37,6 +38,25 @@ class Case:
     def in_flight_most(self) -> int:
         """Tokens that a provider of this pace can have sent and that nobody had counted when the client left."""
         return math.ceil(self.told.spec.pace * (max(0, self.close_lag_s or 0) + self.in_sockets_s)) + 1
+
+
+def collect(book: Book, rows: Iterable[Row], crowd: Iterable[Told], in_sockets_s: float) -> list[Case]:
+    """Each client's call with its rows and its records, found by the tag that all three know.
+
+    A row without a receipt has no tag: then its client must know the call's id.
+    """
+    told_of = {told.spec.tag: told for told in crowd}
+    tag_of = {told.call_id: tag for tag, told in told_of.items()}
+    rows_of: defaultdict[str | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        rows_of[row.tag or tag_of.get(row.id)].append(row)
+    records_of: defaultdict[str | None, list[Record]] = defaultdict(list)
+    for record in book.records():
+        records_of[record.tag].append(record)
+    assert rows_of.keys() <= told_of.keys(), "a call that nobody made"
+    return [
+        Case(told, rows_of[tag], records_of[tag], book.begin(), in_sockets_s) for tag, told in sorted(told_of.items())
+    ]
 
 
 def differences(case: Case) -> list[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,8 +17,9 @@ import trio
 
 from app.storage.database import Job
 from app.storage.ledger import broken_tenants
-from app.storage.sqlite import SqliteTransaction
 from scripts.simulator.book import Record
+from tests import databases
+from tests.databases import open_view
 from tests.house import House, open_house
 
 T = TypeVar("T")
@@ -195,12 +195,11 @@ class Caller:
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the database says, oldest first."""
-        with closing(sqlite3.connect(self.house.settings.sqlite_path)) as connection:
-            return connection.execute(sql, values).fetchall()
+        with open_view(self.house.settings.database_url) as db:
+            return db.all(sql, *values)
 
     def books(self) -> Books:
-        with closing(sqlite3.connect(self.house.settings.sqlite_path)) as connection:
-            db = SqliteTransaction(connection)
+        with open_view(self.house.settings.database_url) as db:
             tenant = self.house.customer.tenant_id
             row = db.one(
                 "SELECT t.balance, t.held, COUNT(c.id), COALESCE(SUM(c.charge), 0) FROM tenants t "
@@ -222,10 +221,10 @@ class Caller:
 
 
 @asynccontextmanager
-async def open_caller(folder: Path, *, customer: Json | None = None, **settings: Any) -> AsyncIterator[Caller]:
+async def open_caller(where: Path | str, *, customer: Json | None = None, **settings: Any) -> AsyncIterator[Caller]:
     """A house and a client of it. At the end nothing is held and the books balance, whatever the test did."""
     async with (
-        open_house(folder, customer=customer, **settings) as house,
+        open_house(where, customer=customer, **settings) as house,
         httpx2.AsyncClient(base_url=house.url, headers=house.headers, timeout=10, verify=False) as http,
     ):
         caller = Caller(house, http)
@@ -249,9 +248,8 @@ async def until(met: Callable[[], Awaitable[object]], within_s: float = 3.0) -> 
 
 
 def elsewhere(house: House, job: Job[T]) -> T:
-    """Run `job` as another process of the same gateway would: on a connection of its own."""
-    with closing(sqlite3.connect(house.settings.sqlite_path, timeout=5)) as connection, connection:
-        return job(SqliteTransaction(connection))
+    """Run `job` as another process of the same gateway would."""
+    return databases.elsewhere(house.settings.database_url, job)
 
 
 def change(house: House, sql: str, *values: Any) -> None:

@@ -1,9 +1,11 @@
-"""What the end-to-end tests share: a whole house with one customer, for each test anew."""
+"""What the end-to-end tests share: a whole house with one customer, for each test anew.
+
+Its database is SQLite; a module that says `pytestmark = ON_BOTH` has its tests run on PostgreSQL, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,6 @@ from tests.e2e.calling import Caller, open_caller
 
 
 @pytest.fixture
-async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
-    async with open_caller(tmp_path) as caller:
+async def caller(database_url: str) -> AsyncIterator[Caller]:
+    async with open_caller(database_url) as caller:
         yield caller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -11,9 +11,9 @@ from typing import Final, Literal
 import h11
 import trio
 
-from tests.e2e.settlement import LedgerView, question
+from tests.e2e.settlement import question
 from tests.e2e.wire_clients import H1Client
-from tests.house import House
+from tests.house import Customer
 
 #: Where a client hangs up: inside its request, right after it, later, after so many bytes, at the last byte.
 Cut = Literal["in request", "at once", "later", "at byte", "at end"]
@@ -37,6 +37,13 @@ FAULTS: Final = (
     *("500", "502", "503", "529", "html_500", "401", "402", "403", "404", "429", "429_retry_after_7"),
     *("context_length", "content_policy", "bad_request", "late_error:100", "error_200", "close_before_body"),
     *("bad_first_chunk", "invalid_json_body", "eof_mid", "end_mid", "rst_mid", "error_mid", "empty_answer"),
+)
+#: Those that shut the route for everybody else: their breakers open at once, and stay so for seconds.
+SHUTTING: Final = frozenset({"401", "402", "403", "404", "429", "429_retry_after_7"})
+#: A mix that leaves most breakers shut: half of it are the requests' own faults, which open none.
+BEARABLE: Final = (
+    *(fault for fault in FAULTS if fault not in SHUTTING),
+    *(4 * ("context_length", "content_policy", "bad_request")),
 )
 #: What ends only when the client leaves.
 HANGS: Final = ("hang_headers", "hang_headers_after_accept", "hang_mid", "hang_before_done", "5xx_hang_body")
@@ -71,18 +78,22 @@ class Spec:
 
 @dataclass(slots=True)
 class Told:
-    """What one client knows. `charged_by_then`: how its call stood in the ledger at the moment it saw the end."""
+    """What one client knows. `charged_by_then`: how its call stood in the ledger at the moment it saw the end.
+
+    `code` is the error's, be it a status of its own or an event of a stream.
+    """
 
     spec: Spec
     status: int | None = None
     call_id: str | None = None
+    code: str | None = None
     saw_end: bool = False
     text: str = ""
     left_at: float | None = None
     charged_by_then: str = ""
 
 
-def specs(count: int, seed: int) -> Iterator[Spec]:
+def specs(count: int, seed: int, faults: Sequence[str] = FAULTS) -> Iterator[Spec]:
     """`count` calls: an eighth faults, an eighth that hang, a quarter odd; about four in ten are broken off."""
     dice = random.Random(seed)
     for number in range(count):
@@ -90,7 +101,7 @@ def specs(count: int, seed: int) -> Iterator[Spec]:
         kind: Literal["plain", "odd", "fault", "hang"] = "plain"
         trigger = ""
         if eighth == 1:
-            kind, trigger = "fault", FAULTS[number // 8 % len(FAULTS)]
+            kind, trigger = "fault", faults[number // 8 % len(faults)]
         elif eighth == 3:
             kind, trigger = "odd", ODD[number // 8 % len(ODD)]
         elif eighth == 5:
@@ -126,13 +137,15 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
 
 @dataclass(slots=True)
 class Crowd:
-    """Makes the calls, never more than `size` at a time.
+    """Makes the calls of a customer, never more than `size` at a time.
 
+    `pick` gives the URL for the next client, `standing` how a call stands in the ledger at this moment.
     `lateness` says how late, in seconds, the one loop of clients, gateway and providers came to what was due.
     """
 
-    house: House
-    ledger: LedgerView
+    customer: Customer
+    pick: Callable[[], str]
+    standing: Callable[[str], str]
     size: int
     told: list[Told] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
@@ -170,12 +183,13 @@ class Crowd:
                 raise
             self._running -= 1
 
+    async def _connect(self) -> H1Client:
+        return await H1Client.connect(self.pick())
+
     async def _call(self, spec: Spec) -> Told:
         told = Told(spec)
-        client = await H1Client.connect(self.house.url)
-        request = client.request(
-            self.house.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed)
-        )
+        client = await self._connect()
+        request = client.request(self.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed))
         try:
             if spec.cut == "in request":
                 await client.send(request[: int(spec.cut_at) % len(request)])
@@ -187,7 +201,7 @@ class Crowd:
             client.close()
         answer = client.answer
         told.status, told.call_id, told.saw_end = answer.status, answer.call_id, answer.saw_end
-        told.text = answer.text()
+        told.text, told.code = answer.text(), answer.error_code
         return told
 
     async def _listen(self, client: H1Client, told: Told) -> None:
@@ -200,12 +214,9 @@ class Crowd:
             while not client.answer.complete and (most is None or seen < most):
                 seen += (came := await client.read(65536 if most is None else min(65536, most - seen)))
                 if client.answer.saw_end and not told.charged_by_then:
-                    told.charged_by_then = self._standing(client)
+                    assert client.answer.call_id is not None
+                    told.charged_by_then = self.standing(client.answer.call_id)
                 if not came or (spec.cut == "at end" and client.answer.saw_end):
                     break
         if not client.answer.complete:
             told.left_at = await client.leave("reset" if spec.resets else "close")
-
-    def _standing(self, client: H1Client) -> str:
-        assert client.answer.call_id is not None
-        return self.ledger.row(client.answer.call_id).state

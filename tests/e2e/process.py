@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,8 @@ LOOK_S: Final = 0.02
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The environment from which `Settings` would read these."""
-    changed = {each.name.upper(): getattr(settings, each.name) for each in fields(settings)}
-    defaults = {each.name.upper(): each.default for each in fields(settings)}
-    given = {name: str(value) for name, value in changed.items() if value != defaults[name]}
-    return {"PATH": os.environ.get("PATH", ""), **given}
+    """The environment of a process with these settings and no others."""
+    return {"PATH": os.environ.get("PATH", ""), **settings.environment()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +42,41 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def open_gateway_process(settings: Settings, output: Path) -> AsyncIterator[GatewayProcess]:
-    """`python -m app serve` with these settings. It is killed when the block is left, if it still runs."""
+async def open_gateway_process(
+    settings: Settings,
+    output: Path,
+    *arguments: str,
+    serving: str = "gateway.serving",
+    around: Mapping[str, str] | None = None,
+) -> AsyncIterator[GatewayProcess]:
+    """`python -m app serve` with these settings, once its log has said `serving`.
+
+    `around` is what its environment holds besides. It is killed when the block is left, if it still runs.
+    """
+    environment = {**as_environment(settings), **(around or {})}
     with output.open("ab") as out:
         before = out.tell()
-        command = [sys.executable, "-m", "app", "serve"]
-        process = subprocess.Popen(command, cwd=ROOT, env=as_environment(settings), stdout=out, stderr=out)  # noqa: ASYNC220
+        command = [sys.executable, "-m", "app", "serve", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)  # noqa: ASYNC220
     try:
         with trio.fail_after(START_S):
-            url = await _serving(process, output, before)
+            url = await _serving(process, output, before, serving)
         yield GatewayProcess(url, process, output)
     finally:
         process.kill()
         process.wait()
 
 
-async def _serving(process: subprocess.Popen[bytes], output: Path, before: int) -> str:
-    while (url := _url_said(output, before)) is None:
+async def _serving(process: subprocess.Popen[bytes], output: Path, before: int, event: str) -> str:
+    while (url := _url_said(output, before, event)) is None:
         assert process.poll() is None, f"the gateway ended at its start, see {output}"
         await trio.sleep(LOOK_S)
     return url
 
 
-def _url_said(output: Path, before: int) -> str | None:
+def _url_said(output: Path, before: int, event: str) -> str | None:
     for line in output.read_bytes()[before:].splitlines(keepends=True):
-        if line.endswith(b"\n") and b'"gateway.serving"' in line:
+        if line.endswith(b"\n") and f'"{event}"'.encode() in line:
             url: str = msgspec.json.decode(line)["urls"][0]
             return url
     return None

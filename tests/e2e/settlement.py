@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import trio
 
+from app.storage.database import Transaction
 from app.storage.ledger import broken_tenants
-from app.storage.sqlite import SqliteTransaction
 from catalog.catalog import Catalog
+from tests.databases import open_view
 
 CATALOG: Final = Catalog.load()
 #: A field that no request has: the receipt lists it as ignored, so a call is known even if its client saw nothing.
@@ -52,8 +51,8 @@ class Row:
 class LedgerView:
     """The database behind the gateway's back, reading only; what it shows is committed."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db = SqliteTransaction(connection)
+    def __init__(self, db: Transaction) -> None:
+        self._db = db
 
     def rows(self, where: str = "1 = 1", *values: object) -> list[Row]:
         found = self._db.all(f"SELECT {_COLUMNS} FROM calls WHERE {where} ORDER BY opened_at", *values)  # noqa: S608
@@ -79,12 +78,9 @@ class LedgerView:
 
 
 @contextmanager
-def open_ledger(path: Path) -> Iterator[LedgerView]:
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-    try:
-        yield LedgerView(connection)
-    finally:
-        connection.close()
+def open_ledger(url: str) -> Iterator[LedgerView]:
+    with open_view(url) as db:
+        yield LedgerView(db)
 
 
 async def until(true: Callable[[], object], within_s: float = 5.0) -> None:

@@ -1,32 +1,45 @@
-"""Secrets and prompts show up nowhere: not in the log at debug level, errors, receipts or database (invariant 7)."""
+"""Secrets, prompts and answers show up nowhere they do not belong (design.md invariant 7).
+
+Searched are the log at debug level, error bodies, receipts, the database, metrics, readiness, traces as a collector
+gets them, and what a command says that cannot reach its database.
+"""
 
 from __future__ import annotations
 
 import signal
-import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any, Final
 
 import h11
 import httpx2
 import msgspec
+import pytest
 import trio
 
-from app.config import Secret
+from app.config import Secret, Settings
 from app.core.identity import HINT_LENGTH, new_key
 from catalog.catalog import Catalog
 from scripts.simulator.triggers import TRIGGERS
-from tests.e2e.process import open_gateway_process
-from tests.house import Ground, open_ground
+from tests.databases import open_view
+from tests.e2e.process import ROOT, as_environment, open_gateway_process
+from tests.house import SECRET, Ground, open_ground
+from tests.observability.collector import open_collector
+from tests.observability.house import free_port
 
 CHAT: Final = "/v1/chat/completions"
 PROMPT: Final = "wombatcanaryprompt"
 QUERY: Final = "wombatcanaryquery"
-SERVER_SECRET: Final = "wombat-canary-server-secret"
+ANSWER: Final = "wombatcanaryanswer"
+METRICS_TOKEN: Final = "wombat-canary-metrics-token"
+OTLP_HEADER: Final = "wombatcanaryotlpheader"
+DATABASE_PASSWORD: Final = "wombatcanarydatabasepassword"
+MONITORING: Final = {"authorization": f"Bearer {METRICS_TOKEN}"}
 PROVIDER_KEYS: Final[dict[str, Any]] = {
     "openrouter_api_key": Secret("sk-or-v1-wombatcanaryopenrouter"),
     "cloudflare_api_token": Secret("wombatcanarycloudflaretoken"),
@@ -55,6 +68,8 @@ def question(text: str, model: str, **fields: Any) -> dict[str, Any]:
 def parroted(heard: bytes) -> str:
     """The words of an error that quotes: half of them the key, half of them the prompt."""
     head, _, body = heard.partition(b"\r\n\r\n")
+    if b"[say]" in body:
+        return ANSWER
     if b"[quote=key]" in body:
         key = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"authorization"))
         return f"Incorrect API key provided: {key.decode()}"
@@ -63,7 +78,7 @@ def parroted(heard: bytes) -> str:
 
 
 async def serve_parrot(stream: trio.SocketStream) -> None:
-    """A provider whose errors repeat the request, key and prompt and all."""
+    """A provider whose errors repeat the request, key and prompt and all; asked for an answer, it gives the canary."""
     http = h11.Connection(h11.SERVER)
     heard = b""
     async with stream:
@@ -80,6 +95,9 @@ async def serve_parrot(stream: trio.SocketStream) -> None:
         said = parroted(heard)
         body = msgspec.json.encode({"error": {"message": said, "type": said, "code": said}})
         kind = "application/json"
+        if said == ANSWER:
+            choice = {"index": 0, "delta": {"content": ANSWER}, "finish_reason": "stop"}
+            body = msgspec.json.encode({"id": "x", "model": "parrot", "choices": [choice]})
         if status == 200:
             kind, body = "text/event-stream", b"data: " + body + b"\n\n"
         head = [("content-type", kind), ("content-length", str(len(body))), ("connection", "close"), ("x-said", PROMPT)]
@@ -88,13 +106,20 @@ async def serve_parrot(stream: trio.SocketStream) -> None:
 
 
 @asynccontextmanager
-async def open_haunted_ground(folder: Path) -> AsyncIterator[Ground]:
-    """A ground whose every secret is a canary and whose fast host is a parrot."""
+async def open_haunted_ground(folder: Path, collector_url: str) -> AsyncIterator[Ground]:
+    """A ground whose every secret is a canary, whose fast host is a parrot, and whose traces a collector gets."""
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, serve_parrot, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
         async with open_ground(
-            folder, log_level="debug", access_log=True, fast_base_url=f"http://127.0.0.1:{port}/v1", **PROVIDER_KEYS
+            folder,
+            log_level="debug",
+            access_log=True,
+            metrics_port=free_port(),
+            metrics_token=Secret(METRICS_TOKEN),
+            otel_exporter_otlp_endpoint=collector_url,
+            fast_base_url=f"http://127.0.0.1:{port}/v1",
+            **PROVIDER_KEYS,
         ) as ground:
             yield ground
         nursery.cancel_scope.cancel()
@@ -139,8 +164,11 @@ def secrets(key: str, wrong_key: str) -> dict[str, str]:
         **named,
         "key": key[HINT_LENGTH:],
         "wrong key": wrong_key[HINT_LENGTH:],
-        "server secret": SERVER_SECRET,
+        "server secret": str(SECRET),
+        "metrics token": METRICS_TOKEN,
+        "OTLP header": OTLP_HEADER,
         "prompt": PROMPT,
+        "answer": ANSWER,
         "query": QUERY,
     }
 
@@ -148,16 +176,26 @@ def secrets(key: str, wrong_key: str) -> dict[str, str]:
 async def test_no_secret_and_no_prompt_is_found_in_anything_the_gateway_writes(tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     wrong_key = new_key()
-    async with open_haunted_ground(tmp_path) as ground, open_gateway_process(ground.settings, log) as gateway:
+    headers = {"OTEL_EXPORTER_OTLP_HEADERS": f"authorization={OTLP_HEADER}"}
+    async with (
+        open_collector() as collector,
+        open_haunted_ground(tmp_path, collector.url) as ground,
+        open_gateway_process(ground.settings, log, around=headers) as gateway,
+    ):
         bearer = {"authorization": f"Bearer {ground.customer.key}"}
         async with httpx2.AsyncClient(base_url=gateway.url, headers=bearer, timeout=20, trust_env=False) as http:
+            say = "[status=200] [say]"
+            told = [await http.post(CHAT, json=question(say, PARROT, stream=stream)) for stream in (True, False)]
             replies = await haunt(http)
             refused = await http.get("/v1/credits", headers={"authorization": f"Bearer {wrong_key}"})
             receipts = [await http.get("/v1/generation", params={"id": each}) for each in call_ids(ground)]
+            looks = [await http.get("/readyz"), await http.get("/metrics", headers=MONITORING)]
+            looks.append(await http.get(f"http://127.0.0.1:{ground.settings.metrics_port}/metrics"))
+            refused_look = await http.get("/metrics")
         assert await gateway.end(signal.SIGTERM) == 0
     files = [log, *tmp_path.glob("gateway.db*")]  # noqa: ASYNC240 - nothing else runs
-    texts = {path.name: path.read_bytes() for path in files}
-    for reply in [*replies, *receipts, refused]:
+    texts = {path.name: path.read_bytes() for path in files} | {"traces": collector.heard}
+    for reply in [*replies, *receipts, refused, *looks, refused_look]:
         texts[f"answer {reply.status_code}"] = texts.get(f"answer {reply.status_code}", b"") + whole(reply)
     hits = [
         f"{name} in {place}: ...{text[max(0, at - 200) : at + 60]!r}"
@@ -169,14 +207,41 @@ async def test_no_secret_and_no_prompt_is_found_in_anything_the_gateway_writes(t
     statuses = {reply.status_code for reply in replies}
     assert {200, 400, 404, 502, 503} <= statuses
     assert len(receipts) > 100
-    assert refused.status_code == 401
+    assert (refused.status_code, refused_look.status_code) == (401, 401)
+    assert [(reply.status_code, ANSWER in reply.text) for reply in told] == [(200, True), (200, True)], told[0].text
+    assert [look.status_code for look in looks] == [200, 200, 200]
+    assert looks[1].text.count("callmissed_upstream_attempts_total{") > 5
+    assert len(collector.spans) > len(receipts)
+    assert collector.headers["authorization"] == OTLP_HEADER
     assert b'"event":"request"' in texts["gateway.log"]
     assert b"chat.attempt_failed" in texts["gateway.log"]
 
 
+@pytest.mark.parametrize(
+    ("command", "address"),
+    [
+        *product(["serve", "migrate", "seed", "doctor"], ["127.0.0.1:9/gateway"]),
+        *product(["serve", "doctor"], ["127.0.0.1:port/gateway", "[::1/gateway"]),
+    ],
+)
+def test_no_command_says_the_password_of_a_database_that_it_cannot_reach(command: str, address: str) -> None:
+    url = f"postgresql://gateway:{DATABASE_PASSWORD}@{address}"
+    settings = Settings(database_url=url, secret_key=SECRET, database_deadline_s=1.0, log_level="debug")
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", command],
+        cwd=ROOT,
+        env=as_environment(settings),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert DATABASE_PASSWORD.encode() not in ended.stdout + ended.stderr
+
+
 def call_ids(ground: Ground) -> list[str]:
-    with closing(sqlite3.connect(ground.settings.sqlite_path)) as connection:
-        return [row[0] for row in connection.execute("SELECT id FROM calls")]
+    with open_view(ground.settings.database_url) as db:
+        return [row[0] for row in db.all("SELECT id FROM calls")]
 
 
 def whole(reply: httpx2.Response) -> bytes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,14 +21,18 @@ from h2.settings import SettingCodes
 from app.core.identity import now_us
 from app.core.tokens import count_text
 from app.storage import keys
+from app.storage.database import Transaction
 from app.storage.keys import KeySettings
-from app.storage.sqlite import SqliteTransaction
 from tests.books import faults, open_holds
+from tests.databases import ON_BOTH, elsewhere, open_view, write_locked
 from tests.e2e.process import GatewayProcess, open_gateway_process
 from tests.e2e.settlement import usage_cost_ucr
 from tests.e2e.wire_clients import Answer, H1Client, H2Client
 from tests.house import SECRET, Ground, open_ground
 
+pytestmark = ON_BOTH
+
+#: How many on SQLite; half as many on PostgreSQL.
 KILLS: Final = int(os.environ.get("CRASH_KILLS", "8"))
 SEED: Final = int(os.environ.get("CRASH_SEED", "1"))
 CLIENTS: Final = 24
@@ -94,15 +97,13 @@ async def ask(url: str, key: str, body: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def open_town(tmp_path: Path, **settings: Any) -> AsyncIterator[Town]:
-    async with open_ground(tmp_path, **TIMES, **settings) as ground:
+async def open_town(url: str, **settings: Any) -> AsyncIterator[Town]:
+    async with open_ground(url, **TIMES, **settings) as ground:
         yield Town(ground)
 
 
-@contextmanager
-def books(ground: Ground) -> Iterator[SqliteTransaction]:
-    with closing(sqlite3.connect(ground.settings.sqlite_path, timeout=5)) as connection:
-        yield SqliteTransaction(connection)
+def books(ground: Ground) -> AbstractContextManager[Transaction]:
+    return open_view(ground.settings.database_url)
 
 
 async def holds_are_freed(ground: Ground) -> None:
@@ -112,12 +113,12 @@ async def holds_are_freed(ground: Ground) -> None:
             await trio.sleep(BRIEF_S)
 
 
-async def kill_at_random(town: Town, tmp_path: Path, chance: random.Random) -> None:
+async def kill_at_random(town: Town, kills: int, tmp_path: Path, chance: random.Random) -> None:
     """Kill the gateway again and again while all of the town calls; let the last one drain."""
     async with trio.open_nursery() as nursery:
         for _ in range(CLIENTS):
             nursery.start_soon(town.live, chance)
-        for _ in range(KILLS):
+        for _ in range(kills):
             async with open_gateway_process(town.ground.settings, tmp_path / "gateway.log") as gateway:
                 town.opened(gateway.url)
                 await trio.sleep(chance.uniform(0.1, 1.2))
@@ -127,11 +128,12 @@ async def kill_at_random(town: Town, tmp_path: Path, chance: random.Random) -> N
 
 
 async def test_after_any_number_of_kills_every_call_has_one_end_and_every_whole_answer_is_charged(
-    tmp_path: Path,
+    tmp_path: Path, database_url: str
 ) -> None:
     began = time.monotonic()
-    async with open_town(tmp_path) as town:
-        await kill_at_random(town, tmp_path, random.Random(SEED))
+    kills = KILLS if database_url.startswith("sqlite") else KILLS // 2
+    async with open_town(database_url) as town:
+        await kill_at_random(town, kills, tmp_path, random.Random(SEED))
         async with open_gateway_process(town.ground.settings, tmp_path / "gateway.log") as gateway:
             await holds_are_freed(town.ground)
             assert await gateway.end(signal.SIGTERM) == 0
@@ -141,7 +143,7 @@ async def test_after_any_number_of_kills_every_call_has_one_end_and_every_whole_
     ends = Counter(f"{state} {outcome}" for state, outcome, *_ in rows.values())
     differences = list(unlike_the_book(town, rows))
     print(
-        f"\n{KILLS} kills with {CLIENTS} clients (seed {SEED}): {town.asked} asked, {len(rows)} admitted, "
+        f"\n{kills} kills with {CLIENTS} clients (seed {SEED}): {town.asked} asked, {len(rows)} admitted, "
         f"{len(town.complete)} complete, {town.cut} cut, ends {dict(ends)}, {len(differences)} differences, "
         f"{time.monotonic() - began:.0f} s"
     )
@@ -149,7 +151,7 @@ async def test_after_any_number_of_kills_every_call_has_one_end_and_every_whole_
     assert differences == []
     interrupted = [row for row in rows.values() if row[1] == "interrupted"]
     assert all(row[:4] == ("expired", "interrupted", 0, "B13") for row in interrupted)
-    assert len(interrupted) == ends["expired interrupted"] >= KILLS
+    assert len(interrupted) == ends["expired interrupted"] >= kills
     assert len(town.complete) > CLIENTS
 
 
@@ -218,14 +220,12 @@ async def serve_up_to_usage(stream: trio.SocketStream) -> None:
 
 def add_keys(ground: Ground, names: list[str]) -> dict[str, tuple[str, str]]:
     """(id, key) by name, all of the ground's tenant."""
-    with books(ground) as db:
-        db.run("BEGIN IMMEDIATE")
-        made = {
-            name: keys.create_key(db, ground.customer.tenant_id, SECRET.encode(), KeySettings(name), now_us())
-            for name in names
-        }
-        db.run("COMMIT")
-    return made
+
+    def create(db: Transaction) -> dict[str, tuple[str, str]]:
+        tenant = ground.customer.tenant_id
+        return {name: keys.create_key(db, tenant, SECRET.encode(), KeySettings(name), now_us()) for name in names}
+
+    return elsewhere(ground.settings.database_url, create)
 
 
 async def reach(stage: Stage, url: str, key: str) -> H1Client | H2Client:
@@ -238,19 +238,21 @@ async def reach(stage: Stage, url: str, key: str) -> H1Client | H2Client:
     return client
 
 
-async def until(db: SqliteTransaction, sql: str, wanted: object, *values: str) -> None:
+async def until(db: Transaction, sql: str, wanted: object, *values: str) -> None:
     """Wait for a query's one value."""
     with trio.fail_after(5):
         while (db.one(sql, *values) or (None,))[0] != wanted:  # noqa: ASYNC110 - the books tell nobody
             await trio.sleep(BRIEF_S)
 
 
-async def test_a_kill_at_each_step_of_a_call_leaves_what_that_step_had_settled(tmp_path: Path) -> None:
+async def test_a_kill_at_each_step_of_a_call_leaves_what_that_step_had_settled(
+    tmp_path: Path, database_url: str
+) -> None:
     clients: dict[str, H1Client | H2Client] = {}
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, serve_up_to_usage, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        async with open_town(tmp_path, fast_base_url=f"http://127.0.0.1:{port}/v1") as town:
+        async with open_town(database_url, fast_base_url=f"http://127.0.0.1:{port}/v1") as town:
             ground = town.ground
             made = add_keys(ground, [*STAGES, LATE])
             async with open_gateway_process(ground.settings, tmp_path / "gateway.log") as gateway:
@@ -285,8 +287,7 @@ async def settle_against_a_lock(ground: Ground, gateway: GatewayProcess, key: st
     await client.ask(key, question("[tag=late] [tokens=10] [pace=20]", "kimi-k2.6", stream=True))
     while b'"content":" ' not in client.answer.body:
         assert await client.read()
-    with closing(sqlite3.connect(ground.settings.sqlite_path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with write_locked(ground.settings.database_url, ground.customer.tenant_id):
         await ground.book.ended("late")
         while count_text(client.answer.text()) < 10:
             assert await client.read()

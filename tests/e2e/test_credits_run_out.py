@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from app.core.tokens import count_text
+from tests.databases import ON_BOTH
 from tests.e2e.calling import open_caller, question
+
+pytestmark = ON_BOTH
 
 MODEL = "gpt-oss-120b"
 INPUT_UCR, OUTPUT_UCR = 100, 400
@@ -16,8 +17,10 @@ CREDIT_UCR = 300_000
 
 @pytest.mark.parametrize("pace", ["", "[pace=2000]"])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_answer_ends_by_length_and_costs_what_was_delivered(tmp_path: Path, stream: bool, pace: str) -> None:
-    async with open_caller(tmp_path, customer={"credit_ucr": CREDIT_UCR}) as caller:
+async def test_the_answer_ends_by_length_and_costs_what_was_delivered(
+    database_url: str, stream: bool, pace: str
+) -> None:
+    async with open_caller(database_url, customer={"credit_ucr": CREDIT_UCR}) as caller:
         prompt = f"[tag=short] [tokens=2000] {pace}"
         if stream:
             async with caller.stream(question(prompt, MODEL)) as answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +9,15 @@ import trio
 
 from app.core.identity import key_digest, now_us
 from app.storage import keys
+from app.storage.database import Database
 from app.storage.keys import KeySettings
-from app.storage.sqlite import SqliteEngine
 from app.usecases import models
 from catalog.catalog import Catalog
+from tests.databases import ON_BOTH
 from tests.e2e.calling import CHAT, Caller, change, elsewhere, open_caller, question, until
 from tests.house import SECRET, add_customer
+
+pytestmark = ON_BOTH
 
 SHAPELESS = (
     *("cm_", "sk-" + "a" * 40, "cm_" + "a" * 39, "cm_" + "a" * 41, "CM_" + "a" * 40, "cm_" + "a" * 39 + "'"),
@@ -36,13 +38,13 @@ async def test_what_is_not_shaped_like_a_key_never_reaches_the_database(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[object] = []
-    read = SqliteEngine.read
+    read = Database.read
 
-    async def counted(engine: SqliteEngine, job: Any) -> Any:
+    async def counted(database: Database, scope: str, job: Any) -> Any:
         reads.append(job)
-        return await read(engine, job)
+        return await read(database, scope, job)
 
-    monkeypatch.setattr(SqliteEngine, "read", counted)
+    monkeypatch.setattr(Database, "read", counted)
     wrong = [bearer(key) for key in SHAPELESS]
     wrong += [
         {"authorization": text} for text in ("", "Bearer", "Basic Y21fOg==", f"Token {caller.house.customer.key}")
@@ -58,8 +60,8 @@ async def test_what_is_not_shaped_like_a_key_never_reaches_the_database(
     assert caller.books().calls == 0
 
 
-async def test_the_first_refusal_is_the_one_that_the_contract_names(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"permissions": "stt", "allowed_domains": "shop.example"}) as caller:
+async def test_the_first_refusal_is_the_one_that_the_contract_names(database_url: str) -> None:
+    async with open_caller(database_url, customer={"permissions": "stt", "allowed_domains": "shop.example"}) as caller:
         garbage = b"{"
         assert (await caller.post(garbage, **bearer("cm_wrong"))).status_code == 401
         foreign = await caller.post(garbage, origin="https://evil.example")
@@ -67,8 +69,8 @@ async def test_the_first_refusal_is_the_one_that_the_contract_names(tmp_path: Pa
         assert (await caller.post(garbage)).json()["error"]["code"] == "permission_denied"
 
 
-async def test_a_permission_is_needed_where_it_says_so(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"permissions": "stt,tts"}) as caller:
+async def test_a_permission_is_needed_where_it_says_so(database_url: str) -> None:
+    async with open_caller(database_url, customer={"permissions": "stt,tts"}) as caller:
         assert await refused(caller) == (403, "permission_denied")
         receipt = await caller.http.get("/v1/generation", params={"id": "chatcmpl-1"})
         assert receipt.json()["error"]["code"] == "permission_denied"
@@ -76,8 +78,8 @@ async def test_a_permission_is_needed_where_it_says_so(tmp_path: Path) -> None:
         assert (await caller.http.get("/v1/credits")).status_code == 200
 
 
-async def test_the_domains_of_a_key_hold_on_every_route(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"allowed_domains": "shop.example"}) as caller:
+async def test_the_domains_of_a_key_hold_on_every_route(database_url: str) -> None:
+    async with open_caller(database_url, customer={"allowed_domains": "shop.example"}) as caller:
         for path in ("/v1/models", "/v1/models/auto", "/v1/credits", "/v1/generation?id=x"):
             reply = await caller.http.get(path, headers={"origin": "https://evil.example"})
             assert reply.json()["error"]["code"] == "domain_not_allowed", path
@@ -92,8 +94,8 @@ async def test_a_revoked_key_fails_on_its_next_call_although_it_is_remembered(ca
     assert len(caller.upstream()) == 1
 
 
-async def test_an_expired_key_fails_even_when_it_expires_while_it_is_remembered(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"expires_us": now_us() + 700_000}) as caller:
+async def test_an_expired_key_fails_even_when_it_expires_while_it_is_remembered(database_url: str) -> None:
+    async with open_caller(database_url, customer={"expires_us": now_us() + 700_000}) as caller:
         assert await refused(caller) == (200, "")
         await trio.sleep(0.7)
         assert await refused(caller) == (401, "api_key_expired")
@@ -125,8 +127,8 @@ async def test_a_suspended_account_is_refused_on_its_next_call(caller: Caller) -
     assert await refused(caller) == (403, "account_inactive")
 
 
-async def test_a_key_reaches_its_models_by_any_of_their_names_and_no_other(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"allowed_models": "gpt-5.4-mini, kimi-k2.5"}) as caller:
+async def test_a_key_reaches_its_models_by_any_of_their_names_and_no_other(database_url: str) -> None:
+    async with open_caller(database_url, customer={"allowed_models": "gpt-5.4-mini, kimi-k2.5"}) as caller:
         for model in ("openai/gpt-5.4-mini", "gpt-5.4-mini", "OpenAI/GPT-5.4-Mini", "openai/gpt-5.4-mini:nitro"):
             assert await refused(caller, model) == (200, ""), model
         for model in ("openai/gpt-5.4", "sarvam-30b", "kimi-k2.5-fast", "openrouter/auto"):
@@ -135,8 +137,8 @@ async def test_a_key_reaches_its_models_by_any_of_their_names_and_no_other(tmp_p
         assert fallen_back.json()["model"] == "kimi-k2.5"
 
 
-async def test_the_free_plan_calls_free_models_only_and_is_told_where_to_look(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, customer={"plan": "free"}) as caller:
+async def test_the_free_plan_calls_free_models_only_and_is_told_where_to_look(database_url: str) -> None:
+    async with open_caller(database_url, customer={"plan": "free"}) as caller:
         reply = await caller.chat("hi", "openai/gpt-5.4")
         error = reply.json()["error"]
         assert (reply.status_code, error["code"], error["param"]) == (403, "model_not_available", "model")
@@ -151,10 +153,10 @@ async def test_the_free_plan_calls_free_models_only_and_is_told_where_to_look(tm
 
 
 async def test_a_model_taken_out_of_service_is_refused_without_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "RELOAD_S", 0.02)
-    async with open_caller(tmp_path) as caller:
+    async with open_caller(database_url) as caller:
         changed = Catalog.load().with_status({"kimi-k2.6": "maintenance", "glm-5.2": "disabled"})
         assert await refused(caller, "glm-5.2") == (200, "")
         elsewhere(caller.house, lambda db: models.seed(db, changed))

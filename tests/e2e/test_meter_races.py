@@ -1,4 +1,4 @@
-"""Endings, extensions and admissions that meet in the database: two processes' worth of writers on one SQLite file."""
+"""Endings, extensions and admissions that meet in the database: two processes' worth of writers on one database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -20,10 +19,14 @@ from app.core.ledger import Limits
 from app.core.limits import Rate
 from app.main import open_storage
 from app.storage import keys, ledger
+from app.storage.database import EVERY_TENANT
 from app.storage.ledger import Closing, Ending, StaleKey
 from app.usecases.meter import Ask, Call, Meter
+from tests.databases import ON_BOTH
 from tests.e2e.settlement import LedgerView, open_ledger, until
 from tests.house import SECRET, Customer, add_customer
+
+pytestmark = ON_BOTH
 
 PAIRS: Final = 300
 HOLD: Final = 1_000
@@ -55,15 +58,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, credit: int = 10**9) -> AsyncIterator[Desk]:
-    settings = Settings(database_url=f"sqlite:///{folder / 'gateway.db'}", secret_key=SECRET)
+async def open_desk(url: str, credit: int = 10**9) -> AsyncIterator[Desk]:
+    settings = Settings(database_url=url, secret_key=SECRET)
     clock = Clock()
     async with open_storage(settings) as one, open_storage(settings) as other:
-        customer = await one.write(lambda db: add_customer(db, credit_ucr=credit))
+        customer = await one.write(EVERY_TENANT, lambda db: add_customer(db, credit_ucr=credit))
         digest = key_digest(SECRET.encode(), customer.key)
-        principal = await one.read(lambda db: keys.find_principal(db, digest, clock.now))
+        principal = await one.read(EVERY_TENANT, lambda db: keys.find_principal(db, digest, clock.now))
         meters = (Meter(one, hold_s=60, clock=clock), Meter(other, hold_s=60, clock=clock))
-        with open_ledger(settings.sqlite_path) as view:
+        with open_ledger(settings.database_url) as view:
             yield Desk(meters, customer, principal, clock, view)
             assert view.broken() == []
 
@@ -105,9 +108,9 @@ async def in_crowd(count: int, job: Callable[[int], Awaitable[None]], size: int 
             nursery.start_soon(work)
 
 
-async def test_of_two_settlements_of_a_call_one_counts_and_both_are_told_which(tmp_path: Path) -> None:
+async def test_of_two_settlements_of_a_call_one_counts_and_both_are_told_which(database_url: str) -> None:
     winners: Counter[int] = Counter()
-    async with open_desk(tmp_path) as desk:
+    async with open_desk(database_url) as desk:
         here, there = desk.meters
 
         async def settle_twice(number: int) -> None:
@@ -120,7 +123,7 @@ async def test_of_two_settlements_of_a_call_one_counts_and_both_are_told_which(t
 
                 async def end_late() -> Ending:
                     await trio.sleep(number % 5 / 1000)
-                    return await there.end(call.tenant_id, call.id, other)
+                    return await there.settler.end(call.tenant_id, call.id, other, other)
 
                 first, second = await together(post_late, end_late)
             assert isinstance(first, Ending)
@@ -135,15 +138,15 @@ async def test_of_two_settlements_of_a_call_one_counts_and_both_are_told_which(t
     print(f"\nsettle/settle: {dict(winners)}")
 
 
-async def test_a_settlement_and_the_sweeper_end_a_call_once(tmp_path: Path) -> None:
+async def test_a_settlement_and_the_sweeper_end_a_call_once(database_url: str) -> None:
     endings: Counter[str] = Counter()
-    async with open_desk(tmp_path) as desk:
+    async with open_desk(database_url) as desk:
         here, there = desk.meters
 
         async def settle_late(number: int) -> None:
             async with here.open_call(desk.principal, ask()) as call:
                 desk.clock.now += 61_000_000
-                ending, _ = await together(lambda: call.post(bill(100)), there.sweep)
+                ending, _ = await together(lambda: call.post(bill(100)), there.settler.sweep)
             assert isinstance(ending, Ending)
             row = desk.ledger.row(call.id)
             assert (row.state, row.charge) == (ending.state, ending.charge)
@@ -156,8 +159,8 @@ async def test_a_settlement_and_the_sweeper_end_a_call_once(tmp_path: Path) -> N
     print(f"\nsettle/sweeper: {dict(endings)}")
 
 
-async def test_of_two_extensions_that_want_the_last_credits_one_gets_them(tmp_path: Path) -> None:
-    async with open_desk(tmp_path, credit=3 * HOLD) as desk:
+async def test_of_two_extensions_that_want_the_last_credits_one_gets_them(database_url: str) -> None:
+    async with open_desk(database_url, credit=3 * HOLD) as desk:
         here, there = desk.meters
         for _ in range(PAIRS):
             async with here.open_call(desk.principal, ask()) as one, there.open_call(desk.principal, ask()) as other:
@@ -173,31 +176,30 @@ def cover(call: Call) -> Awaitable[bool]:
     return call.cover(HOLD + 1, HOLD - 1, None)
 
 
-async def test_an_extension_and_a_settlement_of_one_call_leave_nothing_held(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
+async def test_an_extension_and_a_settlement_of_one_call_leave_nothing_held(database_url: str) -> None:
+    async with open_desk(database_url) as desk:
         here, there = desk.meters
 
         async def end_while_growing(number: int) -> None:
             async with here.open_call(desk.principal, ask()) as call:
                 closing = Closing("posted", "completed", 700, "provider_usage", "B5", "{}", desk.clock.now)
-                await together(lambda: cover(call), lambda: there.end(call.tenant_id, call.id, closing))
+                await together(
+                    lambda: cover(call), lambda: there.settler.end(call.tenant_id, call.id, closing, closing)
+                )
 
         await in_crowd(PAIRS, end_while_growing)
         assert desk.money() == (10**9 - 700 * PAIRS, 0)
 
 
-async def test_a_purchase_and_a_call_that_needs_it_meet_without_harm(tmp_path: Path) -> None:
+async def test_a_purchase_and_a_call_that_needs_it_meet_without_harm(database_url: str) -> None:
     passed = 0
-    async with open_desk(tmp_path, credit=0) as desk:
+    async with open_desk(database_url, credit=0) as desk:
         here, there = desk.meters
         for number in range(PAIRS):
 
             def top_up(number: int = number) -> Awaitable[object]:
-                return there.db.write(
-                    lambda db: ledger.credit(
-                        db, desk.customer.tenant_id, "purchase", HOLD, f"order-{number}", desk.clock.now
-                    )
-                )
+                who, order = desk.customer.tenant_id, f"order-{number}"
+                return there.db.write(who, lambda db: ledger.credit(db, who, "purchase", HOLD, order, desk.clock.now))
 
             async def spend() -> Ending:
                 async with here.open_call(desk.principal, ask()) as call:
@@ -213,8 +215,8 @@ async def test_a_purchase_and_a_call_that_needs_it_meet_without_harm(tmp_path: P
     print(f"\npurchase/hold: {passed} of {PAIRS} calls came after the purchase")
 
 
-async def test_a_revoked_key_starts_no_call_after_its_revocation(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
+async def test_a_revoked_key_starts_no_call_after_its_revocation(database_url: str) -> None:
+    async with open_desk(database_url) as desk:
         here, there = desk.meters
         half, revoked = trio.Event(), trio.Event()
         passed: list[bool] = []
@@ -232,7 +234,9 @@ async def test_a_revoked_key_starts_no_call_after_its_revocation(tmp_path: Path)
 
         async def revoke() -> None:
             await half.wait()
-            await there.db.write(lambda db: keys.revoke_key(db, desk.customer.tenant_id, desk.customer.key_id))
+            await there.db.write(
+                desk.customer.tenant_id, lambda db: keys.revoke_key(db, desk.customer.tenant_id, desk.customer.key_id)
+            )
             revoked.set()
 
         async with trio.open_nursery() as nursery:
@@ -243,10 +247,10 @@ async def test_a_revoked_key_starts_no_call_after_its_revocation(tmp_path: Path)
         assert desk.money() == (10**9 - len(passed), 0)
 
 
-async def test_a_rate_is_exact_to_the_microsecond_across_two_processes(tmp_path: Path) -> None:
+async def test_a_rate_is_exact_to_the_microsecond_across_two_processes(database_url: str) -> None:
     limits = replace(NO_LIMIT, rate=Rate(37))
     interval = math.ceil(60_000_000 / 37)
-    async with open_desk(tmp_path) as desk:
+    async with open_desk(database_url) as desk:
 
         async def passing(count: int) -> int:
             """How many of `count` calls that come at this very moment, by both processes, may start."""
@@ -270,8 +274,8 @@ async def test_a_rate_is_exact_to_the_microsecond_across_two_processes(tmp_path:
         assert await passing(300) == 37
 
 
-async def test_concurrency_and_a_monthly_cap_are_exact_across_two_processes(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
+async def test_concurrency_and_a_monthly_cap_are_exact_across_two_processes(database_url: str) -> None:
+    async with open_desk(database_url) as desk:
 
         async def started(limits: Limits, count: int) -> Counter[object]:
             """Calls that all run at once and then end well, and the refusals of the others."""

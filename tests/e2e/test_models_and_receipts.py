@@ -10,8 +10,11 @@ import trio
 
 from app.core.identity import now_us
 from app.storage.keys import KeySettings, create_key
+from tests.databases import ON_BOTH
 from tests.e2e.calling import Caller, elsewhere, question
 from tests.house import SECRET, add_customer
+
+pytestmark = ON_BOTH
 
 VISION = {
     *("openai/gpt-5.4-pro", "openai/gpt-5.4", "openai/gpt-5.4-mini", "openai/gpt-5.4-nano"),
@@ -165,7 +168,7 @@ async def test_anothers_receipt_is_missing_in_the_same_words_as_one_that_never_w
         return reply.status_code, reply.content
 
     missing = "chatcmpl-" + "0" * 26
-    assert await look(mine) == await look(missing) == await look("' OR 1=1 --")
+    assert await look(mine) == await look(missing) == await look("' OR 1=1 --") == await look("\0")
     assert (await look(mine))[0] == 404
     assert (await caller.receipt(mine))["id"] == mine
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -12,8 +11,11 @@ import trio
 from openai import OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
+from tests.databases import ON_BOTH
 from tests.e2e.calling import Caller, open_caller
 from tests.e2e.examples import BASIC, CAPITAL, FRONTIER, MODEL_LIST, STREAMING, VISION, run_example
+
+pytestmark = ON_BOTH
 
 T = TypeVar("T")
 WEATHER: Any = {
@@ -158,8 +160,8 @@ async def test_a_schema_shapes_the_answer(caller: Caller) -> None:
     assert json.loads(reply.choices[0].message.content or "") == {"city": "Pune", "days": 3}
 
 
-async def test_heartbeats_do_not_change_what_the_sdk_reads(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, heartbeat_s=0.1) as caller:
+async def test_heartbeats_do_not_change_what_the_sdk_reads(database_url: str) -> None:
+    async with open_caller(database_url, heartbeat_s=0.1) as caller:
 
         def read(client: OpenAI) -> tuple[int, str]:
             stream = client.chat.completions.create(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,9 +12,12 @@ import trio
 
 from app.core.tokens import count_messages
 from scripts.simulator.book import Record
+from tests.databases import ON_BOTH
 from tests.e2e.settlement import LedgerView, cost_ucr, open_ledger, question, until
 from tests.e2e.wire_clients import Answer, H1Client
 from tests.house import House, open_house
+
+pytestmark = ON_BOTH
 
 MODEL: Final = "kimi-k2.6"
 TOKENS: Final = 20
@@ -97,11 +99,11 @@ def tagged(house: House) -> list[Record]:
 
 
 @pytest.mark.parametrize("good_for", [0, 1, 17])
-async def test_a_balance_for_k_calls_pays_for_exactly_k_of_a_thousand_at_once(good_for: int, tmp_path: Path) -> None:
+async def test_a_balance_for_k_calls_pays_for_exactly_k_of_a_thousand_at_once(good_for: int, database_url: str) -> None:
     cost = cost_of_each(1000)
     credit = good_for * cost + cost - 1
-    async with open_house(tmp_path, customer={"credit_ucr": credit}) as house:
-        with open_ledger(house.settings.sqlite_path) as ledger:
+    async with open_house(database_url, customer={"credit_ucr": credit}) as house:
+        with open_ledger(house.settings.database_url) as ledger:
             rush = Rush(house, ledger, 1000)
             with trio.fail_after(40):
                 await rush.run()
@@ -115,10 +117,10 @@ async def test_a_balance_for_k_calls_pays_for_exactly_k_of_a_thousand_at_once(go
             print(f"\nk={good_for}: {rush.held_refusals} refused for held credits, {rush.samples} samples of the books")
 
 
-async def test_a_key_budget_for_k_calls_pays_for_exactly_k(tmp_path: Path) -> None:
+async def test_a_key_budget_for_k_calls_pays_for_exactly_k(database_url: str) -> None:
     cost = cost_of_each(200)
-    async with open_house(tmp_path, customer={"budget_ucr": 5 * cost + cost - 1}) as house:
-        with open_ledger(house.settings.sqlite_path) as ledger:
+    async with open_house(database_url, customer={"budget_ucr": 5 * cost + cost - 1}) as house:
+        with open_ledger(house.settings.database_url) as ledger:
             rush = Rush(house, ledger, 200)
             with trio.fail_after(20):
                 await rush.run()
@@ -127,9 +129,9 @@ async def test_a_key_budget_for_k_calls_pays_for_exactly_k(tmp_path: Path) -> No
             assert ledger.broken() == []
 
 
-async def test_a_key_of_ten_requests_a_minute_lets_exactly_ten_of_two_hundred_pass(tmp_path: Path) -> None:
-    async with open_house(tmp_path, customer={"rpm": 10}) as house:
-        with open_ledger(house.settings.sqlite_path) as ledger:
+async def test_a_key_of_ten_requests_a_minute_lets_exactly_ten_of_two_hundred_pass(database_url: str) -> None:
+    async with open_house(database_url, customer={"rpm": 10}) as house:
+        with open_ledger(house.settings.database_url) as ledger:
             rush = Rush(house, ledger, 200)
             began = trio.current_time()
             with trio.fail_after(20):
@@ -145,9 +147,9 @@ async def test_a_key_of_ten_requests_a_minute_lets_exactly_ten_of_two_hundred_pa
             assert ledger.broken() == []
 
 
-async def test_a_plan_of_eight_calls_in_flight_lets_exactly_eight_run(tmp_path: Path) -> None:
-    async with open_house(tmp_path, customer={"plan": "free"}) as house:
-        with open_ledger(house.settings.sqlite_path) as ledger:
+async def test_a_plan_of_eight_calls_in_flight_lets_exactly_eight_run(database_url: str) -> None:
+    async with open_house(database_url, customer={"plan": "free"}) as house:
+        with open_ledger(house.settings.database_url) as ledger:
             refused: list[Answer] = []
 
             async def run(number: int) -> None:

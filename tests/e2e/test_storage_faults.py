@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import pytest
 import trio
 
-from app import main
-from app.storage.sqlite import SqliteEngine
-from app.usecases import meter
+from app.storage import engines
+from app.storage.sqlite import SqliteEngine, Synchronous
+from tests.databases import ON_BOTH, write_locked
 from tests.e2e.calling import Caller, open_caller, question, until
 
 #: Deadlines of a gateway that does not wait long for its database, and frees what it lost soon.
-HURRIED: dict[str, Any] = {"database_deadline_s": 0.2, "hold_s": 1.0, "sweep_s": 0.05}
+HURRIED: Final[dict[str, Any]] = {"database_deadline_s": 0.2, "hold_s": 1.0, "sweep_s": 0.05}
+#: And whose answers do not wait for long until they are accounted for.
+IMPATIENT: Final = HURRIED | {"settle_s": 0.3}
 
 
-@contextmanager
-def locked(caller: Caller) -> Iterator[None]:
-    """Another process that keeps the write lock for the length of the block."""
-    with closing(sqlite3.connect(caller.house.settings.sqlite_path, timeout=5, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
+def locked(caller: Caller) -> AbstractContextManager[object]:
+    """Another process that is in the middle of a write for the customer, for the length of the block."""
+    return write_locked(caller.house.settings.database_url, caller.house.customer.tenant_id)
 
 
 @asynccontextmanager
@@ -38,28 +37,29 @@ async def full_disk(
 
     A page limit on that connection makes SQLite say what it says on a full disk, without filling one.
     """
-    engines: list[SqliteEngine] = []
+    opened: list[SqliteEngine] = []
 
     class Engine(SqliteEngine):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            engines.append(self)
+        def __init__(self, path: Path, synchronous: Synchronous) -> None:
+            super().__init__(path, synchronous)
+            opened.append(self)
 
-    monkeypatch.setattr(main, "SqliteEngine", Engine)
-    async with open_caller(tmp_path, **HURRIED) as caller:
-        yield caller, engines[-1]._writer
+    monkeypatch.setattr(engines, "SqliteEngine", Engine)
+    async with open_caller(tmp_path, **IMPATIENT) as caller:
+        yield caller, opened[-1]._writer
 
 
 def check_unavailable(reply: httpx2.Response) -> None:
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["type"]) == (503, "storage_unavailable", "server_error")
     assert "try again" in error["message"].lower()
-    assert "sqlite" not in reply.text.lower()
+    assert not {"sqlite", "postgres", "psycopg", "lock"} & set(re.findall("[a-z]+", reply.text.lower()))
     assert "choices" not in reply.text
 
 
-async def test_behind_a_lock_a_call_is_refused_and_nothing_is_served_free(tmp_path: Path) -> None:
-    async with open_caller(tmp_path, **HURRIED) as caller:
+@ON_BOTH
+async def test_behind_a_lock_a_call_is_refused_and_nothing_is_served_free(database_url: str) -> None:
+    async with open_caller(database_url, **HURRIED) as caller:
         assert (await caller.chat("[tokens=1]")).status_code == 200
         with locked(caller):
             for stream in (False, True):
@@ -77,8 +77,9 @@ async def test_behind_a_lock_a_call_is_refused_and_nothing_is_served_free(tmp_pa
         assert (await caller.settled()).calls == 2, "no call that was refused was admitted behind its client's back"
 
 
-async def test_a_lock_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    async with open_caller(tmp_path) as caller:
+@ON_BOTH
+async def test_a_lock_that_ends_in_time_is_waited_for(database_url: str) -> None:
+    async with open_caller(database_url) as caller:
         replies: list[httpx2.Response] = []
 
         async def ask() -> None:
@@ -92,9 +93,10 @@ async def test_a_lock_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
         assert replies[0].status_code == 200
 
 
-async def test_an_answer_is_shown_as_finished_only_when_it_is_settled(tmp_path: Path) -> None:
+@ON_BOTH
+async def test_an_answer_is_shown_as_finished_only_when_it_is_settled(database_url: str) -> None:
     async with (
-        open_caller(tmp_path, **HURRIED) as caller,
+        open_caller(database_url, **HURRIED) as caller,
         caller.stream(question("[first=100] [tokens=3]")) as stream,
     ):
         with locked(caller):
@@ -107,12 +109,10 @@ async def test_an_answer_is_shown_as_finished_only_when_it_is_settled(tmp_path: 
         assert (await caller.settled()).charged > 0
 
 
+@ON_BOTH
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
-) -> None:
-    monkeypatch.setattr(meter, "SETTLE_S", 0.3)
-    async with open_caller(tmp_path, **HURRIED) as caller, trio.open_nursery() as nursery:
+async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(database_url: str, stream: bool) -> None:
+    async with open_caller(database_url, **IMPATIENT) as caller, trio.open_nursery() as nursery:
         replies: list[httpx2.Response] = []
 
         async def ask() -> None:
@@ -144,7 +144,6 @@ async def test_an_answer_that_cannot_be_settled_is_not_served_and_not_charged(
 async def test_on_a_full_disk_calls_are_refused_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meter, "SETTLE_S", 0.3)
     async with full_disk(tmp_path, monkeypatch) as (caller, writer):
         (pages,) = writer.execute("PRAGMA page_count").fetchone()
         writer.execute(f"PRAGMA max_page_count = {pages}")

@@ -46,6 +46,14 @@ class Answer:
             return self.body.endswith(DONE)
         return self.status == 200 and self.complete
 
+    @property
+    def error_code(self) -> str | None:
+        """Why there is no answer: of the reply, or of the event that ended its stream."""
+        if self.headers.get("content-type", "").startswith("text/event-stream"):
+            *blocks, unread = bytes(self.body).split(b"\n\n")
+            return _code(blocks[-1].removeprefix(b"data: ")) if blocks and not unread and not self.saw_end else None
+        return _code(self.body) if self.complete else None
+
     def text(self) -> str:
         """All that was generated and has come: reasoning, content, tool calls, in that order of arrival."""
         if self.headers.get("content-type", "").startswith("text/event-stream"):
@@ -54,6 +62,11 @@ class Answer:
             parts = [_parts(msgspec.json.decode(payload)) for payload in payloads if payload != b"[DONE]"]
             return "".join(parts)
         return _parts(msgspec.json.decode(self.body)) if self.saw_end else ""
+
+
+def _code(body: bytes | bytearray) -> str | None:
+    decoded: dict[str, dict[str, str | None]] = msgspec.json.decode(body)
+    return decoded["error"]["code"] if "error" in decoded else None
 
 
 def _parts(chunk: dict[str, object]) -> str:
