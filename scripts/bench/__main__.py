@@ -6,18 +6,19 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import litellm
-from scripts.bench.figures import LOADS, Kind, Measure, System, number
+from scripts.bench import litellm, scaling_report
+from scripts.bench.figures import LOADS, Kind, Measure, Scaled, System, number
 from scripts.bench.machine import describe
 from scripts.bench.plot import svg
 from scripts.bench.processes import BenchError
 from scripts.bench.report import as_json, render
 from scripts.bench.run import RunPlan, run
+from scripts.bench.scaling import ScalingPlan, run_scaling
 from scripts.bench.systems import ROOT
 from scripts.bench.wrk import find_wrk
 
@@ -39,6 +40,9 @@ All systems stay up for the whole run and take turns at every load, so that nois
 round after each round. Figures are medians over the rounds, lowest and highest in parentheses. CPU is what the
 system's processes used, by call or by token: it holds on a busy machine, where requests per second do not.
 JSON load comes from wrk where it is installed, else from the generator in Python.
+
+--scaling measures something else: this gateway with 1 and 2 workers on SQLite and with 1, 2 and 3 replicas on
+PostgreSQL, for 1 tenant and for 50, beside echo; its table explains itself.
 """
 SYSTEMS: Final[tuple[System, ...]] = get_args(System)
 
@@ -47,28 +51,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, 1 when the bench could not run, 130 when it was interrupted: it reports what it has."""
     options = _parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    measures: list[Measure] = []
     about = describe(ROOT)
-    code = 0
-    try:
+    return _scaling(options, about) if options.scaling else _loads(options, about)
+
+
+def _loads(options: argparse.Namespace, about: dict[str, object]) -> int:
+    measures: list[Measure] = []
+
+    def measure() -> None:
         plan = _plan(options)
-        about |= _about(plan)
+        about.update(_about(plan))
         with closing(run(plan, _say)) as found:
             for one, error in found:
                 measures.append(one)
                 _say(_progress(one, error))
-    except KeyboardInterrupt:
-        _say("interrupted: every system has been stopped")
-        code = 130
-    except (BenchError, OSError, subprocess.CalledProcessError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 1
+
+    code = _exit_code(measure)
     if measures:
         print(render(measures))
         options.out.write_bytes(as_json(measures, about))
         options.plot.write_text(svg(measures), encoding="utf-8")
         print(f"\nWritten: {options.out}, {options.plot}")
     return code
+
+
+def _scaling(options: argparse.Namespace, about: dict[str, object]) -> int:
+    measures: list[Scaled] = []
+    plan = ScalingPlan(options.seconds, options.rounds, None if options.no_wrk else find_wrk())
+    about |= {"seconds": plan.seconds, "rounds": plan.rounds, "json_load": "wrk" if plan.wrk else "python"}
+
+    def measure() -> None:
+        with closing(run_scaling(plan, _say)) as found:
+            for one in found:
+                measures.append(one)
+                _say(scaling_report.progress(one))
+
+    code = _exit_code(measure)
+    if measures:
+        print(scaling_report.render(measures))
+        options.out.write_bytes(scaling_report.as_json(measures, about))
+        print(f"\nWritten: {options.out}")
+    return code
+
+
+def _exit_code(measure: Callable[[], None]) -> int:
+    try:
+        measure()
+    except KeyboardInterrupt:
+        _say("interrupted: every system has been stopped")
+        return 130
+    except (BenchError, OSError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _progress(found: Measure, error: str | None) -> str:
@@ -128,10 +163,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {','.join(get_args(System))} (default: all that can be had)",
     )
     parser.add_argument("--litellm", action="store_true", help="install LiteLLM into .venv-litellm if it is not there")
+    parser.add_argument("--scaling", action="store_true", help="processes and engines in place of the loads above")
     parser.add_argument("--no-wrk", action="store_true", help="JSON load from Python even where wrk is installed")
-    parser.add_argument("--out", type=Path, default=Path("bench-results.json"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="default: bench-results.json, or bench-scaling.json")
     parser.add_argument("--plot", type=Path, default=Path("bench.svg"), help="default: %(default)s")
     options = parser.parse_args(arguments)
+    options.out = options.out or Path("bench-scaling.json" if options.scaling else "bench-results.json")
     if options.seconds < 1 or options.rounds < 1:
         parser.error("--seconds and --rounds are at least 1")
     return options

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 Kind = Literal["json", "streams"]
 System = Literal["upstream", "echo", "gateway", "litellm"]
+Engine = Literal["sqlite", "postgresql"]
 
 #: JSON: connections, each with one call at a time. Streams: streams open at once.
 LOADS: Final[dict[Kind, tuple[int, ...]]] = {"json": (1, 16, 64), "streams": (25, 100, 200)}
@@ -38,6 +39,36 @@ class Measure:
     burst_p50_ms: float | None = None
     gap_p50_ms: float | None = None
     gap_p99_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setup:
+    """So many gateway processes over one database, called by so many tenants; `echo` has no database and no tenants."""
+
+    engine: Engine | Literal["echo"]
+    processes: int = 1
+    tenants: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """One setup under load in one round; None is what could not be measured.
+
+    Costs are for each call: `gateway_cpu_us` of all gateway processes, `database_cpu_us` as the report's legend says,
+    `writer_busy_us` the time that writers spent in commits, waiting for the disk and for each other included.
+    """
+
+    setup: Setup
+    round: int
+    calls: int
+    errors: int
+    per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    gateway_cpu_us: float | None = None
+    database_cpu_us: float | None = None
+    writer_busy_us: float | None = None
+    writes_per_commit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -23,9 +23,12 @@ _SAMPLE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`request` gives the bytes of a line's nth call. Calls that still run `grace_s` after the time are errors."""
+    """`request` gives the bytes of a line's nth call. Calls that still run `grace_s` after the time are errors.
 
-    port: int
+    Lines are dealt out to the ports in turn.
+    """
+
+    ports: Sequence[int]
     request: Callable[[int, int], bytes]
     lines: int
     seconds: float
@@ -143,7 +146,8 @@ class _Line:
         self._open()
 
     def _open(self) -> None:
-        self._sock = socket.create_connection((HOST, self._load.port), timeout=10)
+        port = self._load.ports[self._index % len(self._load.ports)]
+        self._sock = socket.create_connection((HOST, port), timeout=10)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self._sock, selectors.EVENT_READ, self)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from scripts.bench.figures import Kind, Measure, milliseconds, percentile
 from scripts.bench.load import Load, Tally, run_load
-from scripts.bench.processes import Running, Usage
+from scripts.bench.proc import Usage
+from scripts.bench.processes import Running
 from scripts.bench.questions import Door, request, short_body, stream_body
-from scripts.bench.wrk import run_wrk
+from scripts.bench.wrk import Aim, run_wrk
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ def warm_up(system: Running, kind: Kind, seconds: float) -> None:
 
 def _short(door: Door, lines: int, seconds: float) -> Load:
     payload = request(door, short_body(door))
-    return Load(door.port, lambda _line, _turn: payload, lines, seconds, streamed=False)
+    return Load((door.port,), lambda _line, _turn: payload, lines, seconds, streamed=False)
 
 
 def _streams(door: Door, lines: int, seconds: float) -> Load:
-    return Load(door.port, partial(_stream_request, door), lines, seconds, streamed=True)
+    return Load((door.port,), partial(_stream_request, door), lines, seconds, streamed=True)
 
 
 def _stream_request(door: Door, line: int, turn: int) -> bytes:
@@ -60,7 +61,7 @@ def _stream_request(door: Door, line: int, turn: int) -> bytes:
 
 
 def _with_wrk(wrk: str, system: Running, point: Point, rig: Rig, before: Usage | None) -> Measure:
-    result = run_wrk(wrk, rig.folder, system.door, short_body(system.door), point.load, rig.seconds)
+    result = run_wrk(wrk, rig.folder, Aim.at(system.door), point.load, rig.seconds)
     calls = result.answers - result.refused
     return Measure(
         system=system.name,

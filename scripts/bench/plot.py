@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from operator import attrgetter
 from typing import Final
 
+from scripts.bench.drawing import curve, document, stroke, text
 from scripts.bench.figures import LOADS, Kind, Measure, System, spread
 
 COLOURS: Final[dict[System, str]] = {
@@ -47,16 +47,11 @@ def svg(measures: Sequence[Measure]) -> str:
     """The whole picture; solid lines are p50, dashed lines p99, both medians over the rounds."""
     kinds = [kind for kind in LOADS if any(one.kind == kind for one in measures)]
     systems = [system for system in COLOURS if any(one.system == system for one in measures)]
-    width, height = max(len(kinds), 1) * _PANEL, _LEGEND_Y + 20
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12" fill="#333">',
-        f'<rect width="{width}" height="{height}" fill="#fff"/>',
-    ]
+    parts: list[str] = []
     for at, kind in enumerate(kinds):
         parts += _panel(kind, [one for one in measures if one.kind == kind], at * _PANEL + _LEFT)
     parts += _legend(systems)
-    return "\n".join([*parts, "</svg>\n"])
+    return document(max(len(kinds), 1) * _PANEL, _LEGEND_Y + 20, parts)
 
 
 def _panel(kind: Kind, measures: Sequence[Measure], left: float) -> list[str]:
@@ -65,12 +60,12 @@ def _panel(kind: Kind, measures: Sequence[Measure], left: float) -> list[str]:
     high = max(math.ceil(math.log10(max(known, default=10))), low + 1)
     scale = _Scale(left, sorted({one.load for one in measures}), low, high)
     title, unit = PANELS[kind]
-    parts = [_text(left, _TOP - 18, title, bold=True), _text(left + _WIDTH / 2, _TOP + _HEIGHT + 38, unit, "middle")]
+    parts = [text(left, _TOP - 18, title, bold=True), text(left + _WIDTH / 2, _TOP + _HEIGHT + 38, unit, "middle")]
     for power in range(low, high + 1):
         y = scale.y(10.0**power)
-        parts.append(f'<path d="M{left:.0f} {y:.1f}h{_WIDTH}" stroke="#ddd"/>')
-        parts.append(_text(left - 8, y + 4, f"{10.0**power:,.{max(-power, 0)}f}", "end"))
-    parts += [_text(scale.x(load), _TOP + _HEIGHT + 18, str(load), "middle") for load in scale.loads]
+        parts.append(stroke(left, y, f"h{_WIDTH}"))
+        parts.append(text(left - 8, y + 4, f"{10.0**power:,.{max(-power, 0)}f}", "end"))
+    parts += [text(scale.x(load), _TOP + _HEIGHT + 18, str(load), "middle") for load in scale.loads]
     for system, colour in COLOURS.items():
         mine = [one for one in measures if one.system == system]
         parts += _line(mine, "p50_ms", scale, colour, dashed=False)
@@ -86,9 +81,7 @@ def _line(measures: Sequence[Measure], field: str, scale: _Scale, colour: str, *
             points.append((scale.x(load), scale.y(value.median)))
     if not points:
         return []
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dash = ' stroke-dasharray="5 4"' if dashed else ""
-    line = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
+    line = curve(points, colour, dashed=dashed)
     return [line, *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points)]
 
 
@@ -96,11 +89,5 @@ def _legend(systems: Sequence[System]) -> list[str]:
     parts = []
     for at, system in enumerate(systems):
         x = _LEFT + at * 95
-        stroke = f'stroke="{COLOURS[system]}" stroke-width="3"'
-        parts += [f'<path d="M{x} {_LEGEND_Y}h18" {stroke}/>', _text(x + 24, _LEGEND_Y + 4, system)]
-    return [*parts, _text(_LEFT, 18, "solid: p50, dashed: p99")]
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", *, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+        parts += [stroke(x, _LEGEND_Y, "h18", COLOURS[system], 3), text(x + 24, _LEGEND_Y + 4, system)]
+    return [*parts, text(_LEFT, 18, "solid: p50, dashed: p99")]

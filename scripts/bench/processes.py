@@ -1,4 +1,4 @@
-"""Systems as process groups of their own: started on one core, watched in /proc, stopped by pid."""
+"""Systems as sessions of their own: started on one core, watched in /proc, stopped by pid."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from scripts.bench.figures import System
+from scripts.bench.proc import PROC, Usage, session_stats, session_usage
 from scripts.bench.questions import HOST, Door, short_body
 
 READY_S: Final = 120.0
@@ -22,7 +23,6 @@ QUIET_S: Final = 10.0
 _POLL_S: Final = 0.25
 _QUIET_SHARE: Final = 0.1
 _LOG_LINES: Final = 15
-_PROC: Final = Path("/proc")
 #: All that a system sees of this environment: none of its keys, settings or proxies.
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -43,22 +43,14 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Of a whole process group: CPU seconds so far, resident MB now."""
-
-    cpu_s: float
-    rss_mb: float
-
-
-@dataclass(frozen=True, slots=True)
 class Running:
     name: System
     door: Door
     pid: int
 
     def usage(self) -> Usage | None:
-        """None where there is no /proc."""
-        return group_usage(self.pid) if _PROC.is_dir() else None
+        """Of all its processes; None where there is no /proc."""
+        return session_usage(self.pid) if PROC.is_dir() else None
 
     def usage_when_quiet(self) -> Usage | None:
         """Wait until it works no more, so that what it tidies up after a load is its own and not its successor's."""
@@ -155,7 +147,7 @@ def ask_once(door: Door) -> tuple[int, bytes]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the group, SIGKILL to what is left of it."""
+    """SIGTERM to the group, SIGKILL to what is left of it and of the groups that its children made in its session."""
     try:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -165,28 +157,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def group_usage(group: int) -> Usage:
-    ticks = pages = 0
-    for entry in _PROC.iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                stat = read_stat((entry / "stat").read_text())
-                if stat.group == group:
-                    ticks += stat.ticks
-                    pages += stat.pages
-    return Usage(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-
-
-@dataclass(frozen=True, slots=True)
-class Stat:
-    group: int
-    ticks: int
-    pages: int
-
-
-def read_stat(text: str) -> Stat:
-    """One line of /proc/PID/stat (proc(5)); the command's name may hold blanks and parentheses."""
-    fields = text.rpartition(")")[2].split()
-    return Stat(group=int(fields[2]), ticks=int(fields[11]) + int(fields[12]), pages=int(fields[21]))
+        for stat in session_stats(process.pid) if PROC.is_dir() else ():
+            with suppress(ProcessLookupError):
+                os.kill(stat.pid, signal.SIGKILL)

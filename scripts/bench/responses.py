@@ -8,10 +8,11 @@ import msgspec
 class ResponseReader:
     """One response, framed by content-length or by chunks without trailers; ValueError for any other."""
 
-    __slots__ = ("_buffer", "_left", "done", "keeps_open", "status")
+    __slots__ = ("_buffer", "_left", "done", "headers", "keeps_open", "status")
 
     def __init__(self) -> None:
         self.status = 0
+        self.headers: dict[str, str] = {}
         self.keeps_open = True
         self.done = False
         self._buffer = bytearray()
@@ -30,12 +31,14 @@ class ResponseReader:
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
-        headers = {name.lower(): value.strip().lower() for name, _, value in (line.partition(":") for line in lines)}
+        self.headers = headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+        }
         self.status = int(first.split()[1])
-        self.keeps_open = headers.get("connection") != "close"
+        self.keeps_open = headers.get("connection", "").lower() != "close"
         if "content-length" in headers:
             self._left = int(headers["content-length"])
-        elif headers.get("transfer-encoding") != "chunked":
+        elif headers.get("transfer-encoding", "").lower() != "chunked":
             raise ValueError(f"the answer has neither content-length nor chunks: {first}")
         return True
 
@@ -71,7 +74,7 @@ class _Choice(msgspec.Struct):
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
@@ -100,6 +103,6 @@ class StreamReader:
             chunk = _CHUNK.decode(data)
         except msgspec.DecodeError as problem:
             chunk = _Chunk(error=msgspec.Raw(f"{problem}: {data!r}".encode()))
-        if chunk.error is not None and self.error is None:
+        if bytes(chunk.error) not in {b"", b"null"} and self.error is None:
             self.error = bytes(chunk.error).decode(errors="replace")
         return any(choice.delta.content for choice in chunk.choices)

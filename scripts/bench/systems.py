@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,18 +48,23 @@ def build(name: System, folder: Path, source: Door) -> Recipe:
             argv = [sys.executable, "-m", "scripts.bench.echo", "--port", str(port)]
             return Recipe(name, argv, Door(port, "/v1/chat/completions", "echo", "none"), ROOT)
         case "gateway":
-            return _gateway(folder, port, source)
+            key, settings = new_key(), gateway_settings(f"sqlite:///{folder / 'gateway.db'}", source)
+            seed(folder, [key], settings)
+            return gateway(settings, key)
         case "litellm":
             return litellm.recipe(ROOT, folder, port, source)
         case "upstream":
             return upstream(port)
 
 
-def _gateway(folder: Path, port: int, source: Door) -> Recipe:
+def new_key() -> str:
+    return f"cm_{secrets.token_hex(20)}"
+
+
+def gateway_settings(database_url: str, source: Door) -> dict[str, str]:
     """Everything on: keys, limits, a ledger that survives a power cut, and the access log into a file."""
-    key = f"cm_{secrets.token_hex(20)}"
-    settings = {
-        "DATABASE_URL": f"sqlite:///{folder / 'gateway.db'}",
+    return {
+        "DATABASE_URL": database_url,
         "SECRET_KEY": secrets.token_hex(16),
         "SQLITE_SYNCHRONOUS": "FULL",
         "ACCESS_LOG": "1",
@@ -66,25 +72,33 @@ def _gateway(folder: Path, port: int, source: Door) -> Recipe:
         "FAST_BASE_URL": source.url.removesuffix("/chat/completions"),
         "DRAIN_S": "2",
     }
-    _seed(folder, key, settings)
-    argv = [sys.executable, "-m", "app", "serve", "--host", HOST, "--port", str(port)]
+
+
+def gateway(settings: Mapping[str, str], key: str, *, workers: int = 1) -> Recipe:
+    """One gateway on a free port, with its database seeded already."""
+    port = free_port()
+    argv = [sys.executable, "-m", "app", "serve", "--host", HOST, "--port", str(port), "--workers", str(workers)]
     return Recipe("gateway", argv, Door(port, "/v1/chat/completions", MODEL, key), ROOT, settings)
 
 
-def tenants_for(key: str) -> dict[str, object]:
-    """A seed file's content: one tenant whose plan, key and credits stop none of the calls."""
-    tenant = {
-        "name": "Bench",
-        "plan": "enterprise",
-        "keys": [{"name": "bench", "key": key, "rpm": RPM}],
-        "grants": [{"ref": "bench", "amount": CREDITS}],
-    }
-    return {"tenants": [tenant]}
+def tenants_for(keys: Sequence[str]) -> dict[str, object]:
+    """A seed file's content: a tenant for each key, with a plan and credits that stop none of the calls."""
+    tenants = [
+        {
+            "name": f"Bench {number}",
+            "plan": "enterprise",
+            "keys": [{"name": "bench", "key": key, "rpm": RPM}],
+            "grants": [{"ref": "bench", "amount": CREDITS}],
+        }
+        for number, key in enumerate(keys, 1)
+    ]
+    return {"tenants": tenants}
 
 
-def _seed(folder: Path, key: str, settings: dict[str, str]) -> None:
+def seed(folder: Path, keys: Sequence[str], settings: Mapping[str, str]) -> None:
+    """Make the database ready for calls with these keys. Raises BenchError."""
     tenants = folder / "tenants.json"
-    tenants.write_bytes(msgspec.json.encode(tenants_for(key)))
+    tenants.write_bytes(msgspec.json.encode(tenants_for(keys)))
     argv = [sys.executable, "-m", "app", "seed", "--tenants", str(tenants)]
     done = subprocess.run(argv, cwd=ROOT, env=environment(settings), capture_output=True, text=True, check=False)
     if done.returncode:
