@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import sqlite3
@@ -19,6 +20,10 @@ from app.observability.observer import MissingExtra
 from app.storage.database import StorageError
 from app.storage.migrations import NewerDatabase
 from catalog.documents import CatalogError
+
+
+#: glibc's number for it.
+M_ARENA_MAX: Final = -8
 
 
 class Mendable(Exception):
@@ -65,6 +70,12 @@ def configure_log(level: str) -> None:
 
 
 def tune_interpreter() -> None:
-    """For a server: worker threads get their turn in 1 ms, and the collector looks less often."""
+    """For a server: worker threads get their turn in 1 ms, the collector looks less often, memory has one arena.
+
+    With an arena for each thread, glibc keeps what one of them freed from the others, and a process grows for hours.
+    """
     sys.setswitchinterval(0.001)
     gc.set_threshold(20_000, 20, 100)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such call, and no such arenas
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
