@@ -21,7 +21,6 @@ from app.storage.database import StorageError
 from app.storage.migrations import NewerDatabase
 from catalog.documents import CatalogError
 
-
 #: glibc's number for it.
 M_ARENA_MAX: Final = -8
 
