@@ -18,7 +18,7 @@ from tests.e2e.crowd import BEARABLE, Crowd, Spec, specs
 from tests.e2e.settlement import until
 from tests.e2e.topology import ON_EACH, REPLICATED, Shape, open_topology
 
-CALLS: Final = int(os.environ.get("TOPOLOGY_CALLS", "200"))
+CALLS: Final = int(os.environ.get("TOPOLOGY_CALLS", "120"))
 CLIENTS: Final = 48
 SEED: Final = 20261122
 #: Processes that share two cores may be kept waiting for this long with bytes in their sockets.
@@ -53,7 +53,7 @@ def check_mix(cases: list[Case]) -> None:
     assert sum(case.told.left_at is not None for case in cases) >= 0.3 * len(cases)
     assert outcomes["completed"] >= 0.4 * len(cases)
     assert outcomes["cancelled"] >= 0.2 * len(cases)
-    assert outcomes["failed"] >= 0.08 * len(cases)
+    assert outcomes["failed"] >= 0.04 * len(cases)
 
 
 def report(shape: Shape, cases: list[Case], took_s: float, wrong: list[str]) -> None:
