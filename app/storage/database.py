@@ -81,6 +81,11 @@ class Ticket:
         """Whether it is still to be run in this batch."""
         return self.error is None and not self.answered and not self.postponed
 
+    def leave(self, _: object) -> trio.lowlevel.Abort:
+        """The caller was cancelled: a job that has not begun is not run."""
+        self.answered = True
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def answer(self) -> None:
         if not self.answered:
             self.answered = True
@@ -136,13 +141,16 @@ class Database:
         """How many writes wait for the writer."""
         return self._queue.statistics().current_buffer_used
 
-    async def write(self, scope: str, job: Job[T], *, durable: bool = True, patience_s: float | None = None) -> T:
+    async def write(
+        self, scope: str, job: Job[T], *, durable: bool = True, patience_s: float | None = None, leave: bool = False
+    ) -> T:
         """Run `job` in a committed transaction and return its result; its own exceptions come back and undo it.
 
         `scope` is the tenant whose rows the job reads and writes; on PostgreSQL it sees no others.
         Without `durable` a power cut may undo it, a crash of this process may not; a later durable write secures it.
         `patience_s` is for long work, such as a migration; the database's deadline otherwise.
         Not cancellable, so that a caller always knows whether it happened; bounded by the write deadline instead.
+        With `leave` it is: the caller goes at once, and the job may happen all the same.
         Raises Problem `storage_unavailable` when the database does not answer in time, refuses, or has too much to do.
         """
         patience_s = self._deadline_s if patience_s is None else patience_s
@@ -155,7 +163,7 @@ class Database:
         except trio.WouldBlock:
             raise unavailable() from None
         self._waiting.append(ticket)
-        await trio.lowlevel.wait_task_rescheduled(_not_cancellable)
+        await trio.lowlevel.wait_task_rescheduled(ticket.leave if leave else _not_cancellable)
         if ticket.error is not None:
             raise unavailable() if isinstance(ticket.error, StorageError) else ticket.error
         result: T = ticket.result

@@ -89,7 +89,10 @@ class Call:
             more = (wanted if ceiling_ucr is None else min(wanted, ceiling_ucr)) - self.hold_ucr
             expires = self._meter.clock() + self._meter.hold_us
             granted = await self._meter.db.write(
-                self.tenant_id, lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires), durable=False
+                self.tenant_id,
+                lambda db: ledger.extend(db, self.tenant_id, self.id, more, expires),
+                durable=False,
+                leave=True,  # a client that hangs up must not wait for it; the ending sees by how much the hold grew
             )
             self.growing = granted == more
             self.expires_us = expires if granted else self.expires_us

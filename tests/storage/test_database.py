@@ -211,3 +211,14 @@ async def test_a_cancelled_read_gives_its_connection_back(engine: GatedEngine) -
                 scope.cancel()
                 await db.read(WHO, marks)
         assert await db.read(WHO, marks) == []
+
+
+async def test_a_write_that_may_be_left_is_left_at_once_and_not_run_if_it_had_not_begun(engine: GatedEngine) -> None:
+    async with open_database(engine) as db:
+        engine.gate = trio.Event()
+        with trio.move_on_after(0.1) as scope:
+            await db.write(WHO, mark("left"), leave=True)
+        assert scope.cancelled_caught
+        engine.gate.set()
+        await db.write(WHO, mark("after"))
+        assert await db.read(WHO, marks) == ["after"]
