@@ -27,7 +27,7 @@ Runs gateways under a crowd with bad manners and looks whether anything is left 
 
 The crowd: streams and JSON, ten models, 30 % hang up at a random byte, 5 % stop reading, providers that fail on cue in
 every way they can; every fifth of the run (at most an hour apart) all providers go away and come back.
-After a fifth of the run the crowd pauses: what is there then is what the end is held against.
+After three tenths of the run (at most an hour) the crowd pauses: what is there then is what the end is held against.
 
 Gates: memory at the end and its slope, sockets, descriptors, threads and tasks, connections, open holds, the books of
 every tenant, every call against the ledger and against the provider's book, no error that nothing explains.

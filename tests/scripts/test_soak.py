@@ -181,8 +181,8 @@ def test_the_timetable_fits_its_length_and_restarts_stay_away_from_the_pause() -
     plan = SoakPlan(10, 60)
     assert plan.warm_s + plan.idle_s + plan.load_s == plan.seconds == 600
     assert (plan.warm_s, plan.idle_s, plan.sample_s) == (180, 10, 2)
-    assert list(plan.restarts()) == [60, 240, 360, 480]
-    assert len(list(SoakPlan(1440, 60).restarts())) == 20
+    assert list(plan.restarts()) == [90, 240, 360, 480]
+    assert len(list(SoakPlan(1440, 60).restarts())) == 23
     (only,) = SoakPlan(0.1, 60).restarts()
     assert 2 < only < 6
 
