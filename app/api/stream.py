@@ -9,10 +9,13 @@ from typing import Final
 import trio
 
 from app.api.exchange import Exchange, Headers
+from app.core import messages_errors
 from app.core.accumulate import Accumulator
 from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
+from app.core.identity import now_us
 from app.core.writer import StreamWriter
+from app.usecases.settling import Beside
 from app.usecases.sink import Served
 
 NEVER: Final = float("inf")
@@ -23,6 +26,13 @@ EVENT_STREAM: Final[Headers] = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+#: What to store of a whole answer.
+Keep = Callable[[Mapping[int, str], Usage], Beside | None]
+
+
+def nothing(_finishes: Mapping[int, str], _usage: Usage) -> Beside | None:
+    """Most answers are not stored."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +51,15 @@ def served_headers(served: Served, exchange: Exchange) -> Headers:
         (b"x-cm-attempts", str(served.attempts).encode()),
         (b"openai-processing-ms", str(int((trio.current_time() - exchange.began) * 1000)).encode()),
     ]
-    headers += [(name.encode(), value.encode()) for name, value in served.allowance.headers().items()]
+    named, dropped = served.allowance.headers(), served.dropped
+    if exchange.speaks_messages:
+        named |= messages_errors.rate_headers(served.allowance.rate, now_us())
+        dropped = messages_errors.own_names(dropped)
+    headers += [(name.encode(), value.encode()) for name, value in named.items()]
     if served.provider:
         headers.append((b"x-cm-provider", served.provider.encode()))
-    if served.dropped:
-        headers.append((b"x-cm-dropped-params", ", ".join(served.dropped).encode()))
+    if dropped:
+        headers.append((b"x-cm-dropped-params", ", ".join(dropped).encode()))
     return headers
 
 
@@ -53,10 +67,17 @@ class StreamSink:
     """A `ChatSink` that writes events as they come.
 
     `run_clock` is a task beside the call's: it opens the stream when the grace is over, shows a sign of life after each
-    silence, and gives up on a client that does not read.
+    silence, and gives up on a client that does not read. `keep` gives what is to be stored of the answer (see
+    `ChatSink.settling`); nothing is sent between that and the end.
     """
 
-    def __init__(self, exchange: Exchange, rules: StreamRules, make_writer: Callable[[Served], StreamWriter]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        rules: StreamRules,
+        make_writer: Callable[[Served], StreamWriter],
+        keep: Keep = nothing,
+    ) -> None:
         self.opened = False
         self.holds_back = False
         self.heartbeats = 0
@@ -65,6 +86,8 @@ class StreamSink:
         self._exchange = exchange
         self._rules = rules
         self._make_writer = make_writer
+        self._keep = keep
+        self._quiet = False
         self._writer: StreamWriter
         self._served: Served
         self._opening: trio.Event | None = None
@@ -99,11 +122,15 @@ class StreamSink:
             await self._opening.wait()
         await self._send(self._writer.write(deltas))
 
+    async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
+        if self._keep is nothing:
+            return None
+        await self._begun()
+        self._quiet = True
+        return self._keep(finishes, usage)
+
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
-        if not self.opened:
-            await self._open(())
-        elif self._opening is not None:
-            await self._opening.wait()
+        await self._begun()
         await self._end(self._writer.close(finishes, usage))
 
     async def fail(self, problem: Problem) -> None:
@@ -112,6 +139,12 @@ class StreamSink:
             await self._opening.wait()
         self._exchange.note["code"] = problem.code
         await self._end(self._writer.error(problem))
+
+    async def _begun(self) -> None:
+        if not self.opened:
+            await self._open(())
+        elif self._opening is not None:
+            await self._opening.wait()
 
     def _set_clock(self, at: float) -> None:
         """Ring at `at` if that is sooner than what is set."""
@@ -131,14 +164,14 @@ class StreamSink:
             await self._open(())
         elif self._ended:
             return self._sending_since + self._rules.stuck_s
-        elif self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NEVER:
+        elif self._last_sent + self._rules.heartbeat_s <= now and self._sending_since == NEVER and not self._quiet:
             self.heartbeats += 1
             await self._send(self._writer.heartbeat())
         return min(self._next_heartbeat(), self._sending_since + self._rules.stuck_s)
 
     def _next_heartbeat(self) -> float:
-        """While a piece is being sent there is no silence; look again later."""
-        since = self._last_sent if self._sending_since == NEVER else trio.current_time()
+        """While a piece is being sent there is no silence, and none is broken before the end; look again later."""
+        since = self._last_sent if self._sending_since == NEVER and not self._quiet else trio.current_time()
         return since + self._rules.heartbeat_s
 
     async def _open(self, deltas: Sequence[Delta]) -> None:
@@ -196,6 +229,9 @@ class JsonSink:
 
     async def write(self, deltas: Sequence[Delta]) -> None:
         self._folded.add(deltas)
+
+    async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
+        return None
 
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
         served = self._served

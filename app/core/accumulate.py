@@ -87,7 +87,7 @@ class _Choice:
                 }
                 for call in self.calls
             ]
-        return message | {name: _folded(fragments) for name, fragments in self.extras.items()}
+        return message | {name: folded(fragments) for name, fragments in self.extras.items()}
 
     def texts(self) -> Iterator[str]:
         yield from self.reasoning
@@ -165,7 +165,7 @@ class Accumulator:
         return _encode(body | {name: value for name, value in self._top.items() if name != "obfuscation"})
 
 
-def _folded(fragments: list[Any]) -> Any:
+def folded(fragments: list[Any]) -> Any:
     """One value of all fragments: lists in a row with their blocks put together, objects as one, else the last."""
     if all(isinstance(fragment, dict) for fragment in fragments):
         return _joined(fragments)

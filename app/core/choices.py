@@ -76,9 +76,10 @@ class ChoiceReader:
             self._refused = True
         if choice.finish_reason and self._finish is None:
             self._finish = choice.finish_reason
+            delta.stopped_by = _stopped_by(choice)
         if delta.content or delta.reasoning or delta.tools or delta.refusal:
             self.has_output = True
-        elif delta.logprobs is None and delta.extras is None:
+        elif delta.logprobs is None and delta.extras is None and delta.stopped_by is None:
             return None
         return delta
 
@@ -124,6 +125,12 @@ def _refuse_fault(choice: WireChoice) -> None:
         error = {"message": "the choice finished with an error"}
     if error is not None:
         raise StreamFault(error)
+
+
+def _stopped_by(choice: WireChoice) -> str | None:
+    if isinstance(choice.stop_reason, str) and choice.finish_reason == "stop":
+        return choice.stop_reason
+    return "" if "stop_sequence" in (choice.finish_reason, choice.native_finish_reason) else None
 
 
 def _text(value: Any) -> str | None:

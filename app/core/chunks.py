@@ -62,6 +62,9 @@ class WireChoice(msgspec.Struct, gc=False):
     logprobs: Any = None
     error: Any = None
     usage: Any = None
+    #: vLLM: the stop sequence that was met. OpenRouter: the finish in the words of the model's maker.
+    stop_reason: Any = None
+    native_finish_reason: Any = None
 
 
 class WireChunk(msgspec.Struct, gc=False):

@@ -38,6 +38,8 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     #: `{"content": [...] | None, "refusal": [...] | None}`.
     logprobs: Any = None
+    #: The stop sequence that the upstream says it met, "" when it does not say which; comes with the finish.
+    stopped_by: str | None = None
     #: `annotations`, `audio`, `reasoning_details`, ...: passed through untouched (compat.md C17).
     extras: dict[str, Any] | None = None
     #: The same for keys beside `choices`: `service_tier`, `moderation`, `obfuscation`.

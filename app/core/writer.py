@@ -29,3 +29,16 @@ class StreamWriter(Protocol):
 
     def error(self, problem: Problem) -> bytes:
         """The events that end a failed stream."""
+
+
+class WholeWriter(Protocol):
+    """Folds an answer into one body: `open`, any number of `write`, whose bytes nobody sends, then `whole`."""
+
+    def open(self) -> bytes:
+        """As `StreamWriter.open`."""
+
+    def write(self, deltas: Sequence[Delta]) -> bytes:
+        """As `StreamWriter.write`."""
+
+    def whole(self, finishes: Mapping[int, str], usage: Usage) -> bytes:
+        """The JSON body of the whole answer, in place of the events that `close` gives."""

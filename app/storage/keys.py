@@ -19,6 +19,7 @@ class KeySettings:
     scopes: str = ""
     allowed_models: str = "*"
     allowed_domains: str = "*"
+    allowed_search_providers: str = "*"
     rpm: int | None = None
     budget_ucr: int | None = None
     expires_us: int | None = None
@@ -37,13 +38,14 @@ def find_principal(db: Transaction, digest: str, at_us: int) -> Principal:
     """The one query that does not know its tenant: the digest tells it. Raises Problem for a key that may not pass."""
     row = db.one(
         "SELECT k.tenant_id, k.id, t.plan, k.version + t.version, k.rpm, k.budget, k.permissions, k.scopes, "
-        "k.allowed_models, k.allowed_domains, k.expires_at, k.is_active, t.status "
+        "k.allowed_models, k.allowed_domains, k.allowed_search_providers, k.expires_at, k.is_active, t.status "
         "FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.digest = ?",
         digest,
     )
-    if row is None or not row[11]:
+    if row is None or not row[12]:
         raise Problem("invalid_api_key", "Invalid API key")
-    tenant_id, key_id, plan, version, rpm, budget, permissions, scopes, models, domains, expires_us, _, status = row
+    tenant_id, key_id, plan, version, rpm, budget, *lists, expires_us, _, status = row
+    permissions, scopes, models, domains, searched = map(_split, lists)
     if expires_us is not None and expires_us <= at_us:
         raise Problem("api_key_expired", "This API key has expired. Create a new one in the dashboard.")
     if status != "active":
@@ -55,10 +57,11 @@ def find_principal(db: Transaction, digest: str, at_us: int) -> Principal:
         version=version,
         rpm=rpm,
         budget_ucr=budget,
-        permissions=_split(permissions),
-        scopes=_split(scopes),
-        allowed_models=_split(models),
-        allowed_domains=_split(domains),
+        permissions=permissions,
+        scopes=scopes,
+        allowed_models=models,
+        allowed_domains=domains,
+        allowed_search_providers=searched,
         expires_us=expires_us,
     )
 
@@ -76,10 +79,11 @@ def insert_key(
     """Store a key that was made elsewhere, such as a demo key from a seed file."""
     db.do(
         "INSERT INTO api_keys (id, tenant_id, name, digest, hint, permissions, scopes, allowed_models, "
-        "allowed_domains, rpm, budget, expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "allowed_domains, rpm, budget, expires_at, created_at, allowed_search_providers) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(key_id, tenant_id, settings.name, key_digest(secret, key), key[:HINT_LENGTH], settings.permissions),
         *(settings.scopes, settings.allowed_models, settings.allowed_domains, settings.rpm, settings.budget_ucr),
-        *(settings.expires_us, at_us),
+        *(settings.expires_us, at_us, settings.allowed_search_providers),
     )
 
 
@@ -87,14 +91,15 @@ def update_key(db: Transaction, tenant_id: str, key_id: str, settings: KeySettin
     """Change what a key may do; its next call everywhere sees it. False when nothing changed."""
     values = (
         *(settings.permissions, settings.scopes, settings.allowed_models, settings.allowed_domains),
-        *(settings.rpm, settings.budget_ucr, settings.expires_us),
+        *(settings.rpm, settings.budget_ucr, settings.expires_us, settings.allowed_search_providers),
     )
-    columns = "permissions, scopes, allowed_models, allowed_domains, rpm, budget, expires_at"
+    columns = "permissions, scopes, allowed_models, allowed_domains, rpm, budget, expires_at, allowed_search_providers"
     if db.one(f"SELECT {columns} FROM api_keys WHERE tenant_id = ? AND id = ?", tenant_id, key_id) == values:
         return False
     changed = db.run(
         "UPDATE api_keys SET permissions = ?, scopes = ?, allowed_models = ?, allowed_domains = ?, rpm = ?, "
-        "budget = ?, expires_at = ?, version = version + 1 WHERE tenant_id = ? AND id = ?",
+        "budget = ?, expires_at = ?, allowed_search_providers = ?, version = version + 1 "
+        "WHERE tenant_id = ? AND id = ?",
         *(*values, tenant_id, key_id),
     )
     return changed == 1

@@ -100,6 +100,21 @@ STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
             *_one_tenant("ledger_entries"),
         ),
     ),
+    (
+        "search providers of a key",
+        ("ALTER TABLE api_keys ADD COLUMN allowed_search_providers TEXT NOT NULL DEFAULT '*'",),
+    ),
+    (
+        "stored responses",
+        (
+            """CREATE TABLE responses (
+                tenant_id TEXT NOT NULL REFERENCES tenants (id), id TEXT NOT NULL, created_at BIGINT NOT NULL,
+                expires_at BIGINT NOT NULL, previous_id TEXT, input TEXT NOT NULL, response TEXT NOT NULL,
+                events TEXT NOT NULL DEFAULT '', PRIMARY KEY (tenant_id, id))""",
+            "CREATE INDEX responses_expiry ON responses (expires_at)",
+            *_one_tenant("responses"),
+        ),
+    ),
 )
 
 

@@ -92,7 +92,9 @@ class ChatCall:
         self._plan = plan
         self._call = call
         self._sink = sink
-        self._served = Served(call.id, plan.model.id, int(time.time()), call.allowance)
+        self._served = Served(
+            call.id, plan.model.id, int(time.time()), call.allowance, prompt_tokens=plan.prompt_tokens
+        )
         self._journal = Journal(call, facts)
         self._tally = Tally(plan.prices[plan.model.id], plan.prompt_tokens)
         self._target: Target | None = None
@@ -263,7 +265,7 @@ class ChatCall:
         usage = usage or Usage(self._plan.prompt_tokens, counted)
         self._journal.answered()
         self._close_journal(usage=usage, finish_reasons=dict(finishes))
-        await self._call.post(bill)
+        await self._call.post(bill, await self._sink.settling(finishes, usage))
         await self._sink.finish(finishes, usage)
 
     async def _give_up(self, failure: UpstreamError) -> None:

@@ -31,7 +31,7 @@ from app.core.ledger import Limits, Outcome, State
 from app.storage import ledger
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Closing, Ending, Opening
-from app.usecases.settling import Late, Settler
+from app.usecases.settling import Beside, Late, Settler
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +51,8 @@ class Ask:
     hold_ucr: int
     request_id: str
     limits: Limits
+    #: What the call's id begins with; by its category if empty.
+    id_prefix: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -99,15 +101,18 @@ class Call:
             self.hold_ucr += granted
         return cost_ucr <= self.hold_ucr
 
-    async def post(self, bill: Bill) -> Ending:
-        """Charge `bill` and end the call. Raises Problem `storage_unavailable` when the charge could not be kept."""
-        return await self._end("posted", bill)
+    async def post(self, bill: Bill, beside: Beside | None = None) -> Ending:
+        """Charge `bill` and end the call. Raises Problem `storage_unavailable` when the charge could not be kept.
+
+        `beside` is written in the same transaction: both are kept, or neither.
+        """
+        return await self._end("posted", bill, beside)
 
     async def void(self, outcome: Outcome, rule: str) -> Ending:
         """End the call free of charge: the provider's fault or ours (design.md invariant 4)."""
         return await self._end("voided", Bill(outcome, 0, "none", rule))
 
-    async def _end(self, state: State, bill: Bill) -> Ending:
+    async def _end(self, state: State, bill: Bill, beside: Beside | None = None) -> Ending:
         if self.ending is None:
             meter = self._meter
             self.bill = bill
@@ -116,7 +121,7 @@ class Call:
             # A client that is there is told that it failed: then it must be free.
             otherwise = closing if bill.outcome == "cancelled" else closing.unpaid()
             try:
-                self.ending = await meter.settler.end(self.tenant_id, self.id, closing, otherwise)
+                self.ending = await meter.settler.end(self.tenant_id, self.id, closing, otherwise, beside)
             except Late:
                 self.handed_over = True
                 raise
@@ -151,7 +156,7 @@ class Meter:
         """Take the hold. Use `open_call`, which sees to it that it ends."""
         at = self.clock()
         opening = Opening(
-            id=new_id("chatcmpl-" if ask.category == "llm" else "call_", at),
+            id=new_id(ask.id_prefix or ("chatcmpl-" if ask.category == "llm" else "call_"), at),
             request_id=ask.request_id,
             endpoint=ask.endpoint,
             category=ask.category,

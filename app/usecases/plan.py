@@ -68,6 +68,7 @@ class ChatPlan:
             hold_ucr=self.hold_ucr(step),
             request_id=facts.request_id,
             limits=self.limits,
+            id_prefix=facts.id_prefix,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -25,6 +25,8 @@ MAY_APPEAR_S: Final = 60.0
 SWEPT_AT_ONCE: Final = 1000
 #: Beyond so many endings that wait, an admission that may still turn up is left to the sweeper.
 MOST_UNASKED: Final = 1000
+#: What else the transaction of an ending writes; it may be run again.
+Beside = Callable[[Transaction], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,19 @@ class Settler:
         """How many endings wait for the database."""
         return len(self._late)
 
-    async def end(self, tenant_id: str, call_id: str, closing: Closing, otherwise: Closing) -> Ending:
+    async def end(
+        self, tenant_id: str, call_id: str, closing: Closing, otherwise: Closing, beside: Beside | None = None
+    ) -> Ending:
         """Write an ending, waiting for a database that is away. Not cancellable, bounded by `settle_s`.
 
         Raises Late after that; `otherwise` is then written when the database is back, unless
         an attempt of ours that was never answered had been kept after all: the first ending stays.
         """
+        job = partial(_end, tenant_id, call_id, closing, beside)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self._settle_s):
             while True:
                 try:
-                    return await self._db.write(tenant_id, lambda db: ledger.end(db, tenant_id, call_id, closing))
+                    return await self._db.write(tenant_id, job)
                 except Problem as problem:
                     if problem.code != "storage_unavailable":
                         raise
@@ -153,6 +158,13 @@ class Settler:
                 while await self._expired(0) is None:  # noqa: ASYNC110 - a database tells nobody that it is back
                     await trio.sleep(every_s)
                 pause_s = grace_s
+
+
+def _end(tenant_id: str, call_id: str, closing: Closing, beside: Beside | None, db: Transaction) -> Ending:
+    ending = ledger.end(db, tenant_id, call_id, closing)
+    if beside is not None:
+        beside(db)
+    return ending
 
 
 def _expire(tenant_id: str, call_ids: list[str], closing: Closing, db: Transaction) -> int:

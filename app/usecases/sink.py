@@ -8,6 +8,7 @@ from typing import Protocol
 
 from app.core.allowance import Allowance
 from app.core.deltas import Delta, Usage
+from app.usecases.settling import Beside
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Served:
     provider: str = ""
     attempts: int = 0
     dropped: tuple[str, ...] = ()
+    #: Our own count of the prompt: what is known of it before the answer is over.
+    prompt_tokens: int = 0
 
 
 class ChatSink(Protocol):
@@ -38,6 +41,9 @@ class ChatSink(Protocol):
         """A provider has accepted: the answer may begin in any case. What another route wrote before is void."""
 
     async def write(self, deltas: Sequence[Delta]) -> None: ...
+
+    async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
+        """The answer is whole and is about to be settled: what to write in the same transaction, if anything."""
 
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
         """The call is settled: send the end."""

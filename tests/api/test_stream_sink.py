@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from app.api.exchange import Exchange, Headers
-from app.api.stream import StreamRules, StreamSink
+from app.api.stream import Keep, StreamRules, StreamSink, nothing
 from app.core.allowance import Allowance
 from app.core.chat_stream import ChatWriter
 from app.core.deltas import Delta, Usage
@@ -31,6 +31,7 @@ class Wire:
     """Stands in for the exchange: keeps what is sent and when, and takes nothing while `stuck`."""
 
     began: float = 0.0
+    speaks_messages: bool = False
     note: dict[str, object] = field(default_factory=dict)
     head: tuple[Any, int, Headers] | None = None
     sent: list[tuple[float, bytes]] = field(default_factory=list)
@@ -76,14 +77,16 @@ def _said(block: str) -> Any:
 
 
 @asynccontextmanager
-async def a_stream(rules: StreamRules = RULES, *, early: bool = True) -> AsyncIterator[tuple[StreamSink, Wire]]:
+async def a_stream(
+    rules: StreamRules = RULES, *, early: bool = True, keep: Keep = nothing
+) -> AsyncIterator[tuple[StreamSink, Wire]]:
     """An admitted call's sink at time 0, its clock running."""
     wire = Wire()
 
     def make_writer(served: Served) -> ChatWriter:
         return ChatWriter(served.id, served.created, served.model, 1, include_usage=False, logprobs=False)
 
-    sink = StreamSink(cast(Exchange, wire), rules, make_writer)
+    sink = StreamSink(cast(Exchange, wire), rules, make_writer, keep)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sink.run_clock)
         sink.admitted(Served("chatcmpl-1", "m", 0, Allowance(RateState(True, 0, 60, 59, 0, 0))), early=early)
@@ -259,3 +262,25 @@ async def test_it_counts_how_long_its_client_kept_it_waiting(autojump_clock: Moc
             await trio.sleep(4)
             wire.read_again()
         assert sink.blocked_s == pytest.approx(4)
+
+
+async def test_between_what_is_stored_of_an_answer_and_its_end_nothing_is_sent(autojump_clock: MockClock) -> None:
+    async with a_stream(keep=lambda finishes, usage: lambda db: None) as (sink, wire):
+        await sink.write(text("Hello"))
+        assert await sink.settling({0: "stop"}, NO_USAGE) is not None
+        await trio.sleep(35)
+        assert len(wire.sent) == 1
+        await sink.finish({0: "stop"}, NO_USAGE)
+        assert (len(wire.sent), wire.ended) == (2, True)
+
+
+async def test_an_answer_that_is_stored_has_begun_before(autojump_clock: MockClock) -> None:
+    async with a_stream(keep=lambda finishes, usage: lambda db: None) as (sink, wire):
+        await sink.settling({0: "stop"}, NO_USAGE)
+        assert [said for _, said in wire.events] == [ROLE]
+
+
+async def test_an_answer_that_is_not_stored_need_not_have_begun_to_be_settled(autojump_clock: MockClock) -> None:
+    async with a_stream() as (sink, wire):
+        assert await sink.settling({0: "stop"}, NO_USAGE) is None
+        assert wire.sent == []

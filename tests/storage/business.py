@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.identity import Principal
-from app.storage import keys, ledger, tenants
+from app.storage import keys, ledger, responses, tenants
 from app.storage.database import Row, Transaction
 from app.storage.keys import KeySettings
 from app.storage.ledger import Closing
 from app.storage.migrations import migrate_job
+from app.storage.responses import StoredResponse
 from app.usecases import models
 from catalog.catalog import Catalog
 from tests.databases import elsewhere, open_view
@@ -75,6 +76,9 @@ def _make_tenant(db: Transaction, name: str, calls: int, chance: random.Random) 
         ending = TOO_DEAR if number == calls - 1 else ENDINGS[number % len(ENDINGS)]
         ledger.end(db, tenant_id, call_id, ending)
     keys.revoke_key(db, tenant_id, str(read_key(db, revoked).key_id))
+    responses.store(
+        db, tenant_id, StoredResponse(f"resp_{name}", DAY_0, DAY_0 + 10**12, None, WORDS[1], WORDS[4], "eJw=")
+    )
     ledger.credit(db, tenant_id, "purchase", 500 + calls * 100, "rest", DAY_0, WORDS[2])
     return principal
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from psycopg import errors
 
-from app.storage import tenants
+from app.storage import responses, tenants
 from app.storage.database import EVERY_TENANT, Job, Row, Transaction
+from app.storage.responses import StoredResponse
 from tests.databases import ON_POSTGRES
-from tests.storage.making import DAY_0, make_principal, open_call, post
+from tests.storage.making import DAY_0, DAY_US, make_principal, open_call, post
 from tests.storage.writers import OnPostgres
 
 pytestmark = ON_POSTGRES
@@ -60,6 +61,7 @@ def furnish(view: Transaction, name: str) -> str:
     open_call(view, who, f"call of {name}")
     post(view, who, f"call of {name}")
     tenants.upsert_member(view, who.tenant_id, f"owner@{name}.example", name, "owner", "hash", DAY_0)
+    responses.store(view, who.tenant_id, StoredResponse("resp_1", DAY_0, DAY_0 + DAY_US, None, "[]", "{}"))
     return who.tenant_id
 
 

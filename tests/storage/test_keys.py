@@ -28,18 +28,20 @@ def test_a_key_is_read_with_everything_it_may_do(db: Transaction) -> None:
         scopes="credits:read",
         allowed_models="kimi-k2.5,kimi-k2.6",
         allowed_domains="https://a.example, b.example,",
+        allowed_search_providers="exa,brave",
         rpm=7,
         budget_ucr=5,
         expires_us=DAY_0 + 1,
     )
     who = read_key(db, key)
     assert (who.tenant_id, who.plan, who.rpm, who.budget_ucr, who.expires_us) == (tenant, "starter", 7, 5, DAY_0 + 1)
-    lists = (who.permissions, who.scopes, who.allowed_models, who.allowed_domains)
+    lists = (who.permissions, who.scopes, who.allowed_models, who.allowed_domains, who.allowed_search_providers)
     assert [sorted(each) for each in lists] == [
         ["llm", "tts"],
         ["credits:read"],
         ["kimi-k2.5", "kimi-k2.6"],
         ["b.example", "https://a.example"],
+        ["brave", "exa"],
     ]
 
 
