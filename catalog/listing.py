@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Sequence
 from typing import Final
 
 from catalog.catalog import Catalog
@@ -35,6 +37,35 @@ def model_entry(model: Model) -> dict[str, object]:
         "status": model.status,
         "aliases": list(model.aliases),
         "pricing": model.price.entry(),
+    }
+
+
+def messages_model_entry(model: Model) -> dict[str, object]:
+    """The same for Anthropic's clients (spec.md section 9.3, compat.md M13)."""
+    created = datetime.datetime.fromtimestamp(model.created, datetime.UTC)
+    shared = (
+        *("id", "description", "category", "context_window", "context_length", "pricing", "aliases"),
+        *("supports_streaming", "supports_tools", "supports_reasoning", "supports_vision"),
+    )
+    entry = model_entry(model)
+    return {
+        "type": "model",
+        "display_name": model.name,
+        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": model.context_window,
+        **{name: entry[name] for name in shared},
+    }
+
+
+def messages_model_list(models: Sequence[Model]) -> dict[str, object]:
+    """All models on one page."""
+    first, last = (models[0].id, models[-1].id) if models else (None, None)
+    return {
+        "data": [messages_model_entry(model) for model in models],
+        "has_more": False,
+        "first_id": first,
+        "last_id": last,
     }
 
 

@@ -8,9 +8,11 @@ from app.core.identity import Principal
 
 
 def api_key(exchange: Exchange) -> str | None:
-    """The Bearer token as sent; `access` judges it."""
+    """The Bearer token as sent; `access` judges it. Anthropic's surface takes `x-api-key` too; Bearer wins."""
     scheme, _, token = (exchange.header(b"authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return exchange.header(b"x-api-key") if exchange.speaks_messages else None
 
 
 def check(exchange: Exchange, principal: Principal, permission: str | None = None) -> None:

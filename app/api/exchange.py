@@ -20,6 +20,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from app.api import cors
 from app.api.access_log import AccessLog
+from app.core import messages_errors
 from app.core.errors import Problem, error_places
 from app.core.identity import now_us
 from app.observability.facts import CallFacts, RequestFacts
@@ -35,6 +36,7 @@ CRASHED: Final = "The gateway failed at this request. Nothing was charged; tell 
 HTTP_NO_CONTENT: Final = 204
 #: What is noted as the status of a request whose client left before it had one.
 CLIENT_LEFT: Final = 499
+TOO_SLOW: Final = "The request body did not arrive within {:.0f} seconds. Send it again."
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -44,6 +46,10 @@ class ExchangeRules:
 
     body_cap: int = 20 * 1024 * 1024
     body_deadline_s: float = 60.0
+    #: Largest upload, what its form adds to the file left aside.
+    upload_cap: int = 25 * 1024 * 1024
+    #: Bytes a second that a body must bring on average beyond that time.
+    slowest_body: int = 32 * 1024
     dashboard_origin: str | None = None
 
 
@@ -59,11 +65,21 @@ class Exchange(TrioASGIHTTPConnection):
         self.rules: ExchangeRules = app.config["EXCHANGE_RULES"]
         self.direct: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = app.config["DIRECT_ROUTES"]
         self.access_log: AccessLog | None = app.config["ACCESS_LOG"]
+        uploads: frozenset[tuple[str, str]] = app.config["UPLOAD_ROUTES"]
+        self._route = (scope["method"], scope["path"].rstrip("/"))
+        #: Its handler reads the body itself, piece by piece.
+        self._is_upload = self._route in uploads
+        self._received = 0
+        self._received_all = False
         self.observer: Observer = app.config["OBSERVER"]
         self.at_us = now_us()
         self.began = trio.current_time()
         self.request_id = "req_" + secrets.token_hex(12)
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        #: Errors and some headers go out in Anthropic's form (spec.md section 9.4).
+        self.speaks_messages = messages_errors.speaks_messages(
+            scope["path"], versioned=b"anthropic-version" in self.headers
+        )
         self.body = b""
         self.status = 0
         self.sent_bytes = 0
@@ -77,25 +93,28 @@ class Exchange(TrioASGIHTTPConnection):
         self.call: CallFacts | None = None
         self.trace = self.observer.request_began(self.request_id, self.headers.get(b"traceparent"))
         self._send: Callable[[Any], Awaitable[None]]
+        self._receive: Callable[[], Awaitable[Any]]
         self._scope = trio.CancelScope()
         scope[SCOPE_KEY] = self
 
     async def __call__(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-        self._send = send
+        self._send, self._receive = send, receive
         try:
             if self.scope["method"] == "OPTIONS":
                 await self.reply(204, cors.preflight(self.headers), b"")
                 return
             try:
-                self.body = await self._read(receive)
+                self.body = b"" if self._is_upload else await self._read()
             except Problem as problem:
-                await self.refuse(problem, [(b"connection", b"close")])
+                await self.refuse(problem)
                 await _drain(receive)
                 return
             with self._scope:
                 when_left: Any = self.scope["extensions"][WHEN_LEFT]
                 when_left(self._leave)
                 await self._answer()
+                if not self._received_all:
+                    await _drain(receive)
         except Left:
             self.status = self.status or CLIENT_LEFT
         finally:
@@ -120,6 +139,8 @@ class Exchange(TrioASGIHTTPConnection):
         """Send the head, with the headers that every reply carries."""
         self.status = status
         head = [*headers, (b"x-request-id", self.request_id.encode())]
+        if self.speaks_messages:
+            head.append((b"request-id", self.request_id.encode()))
         if b"origin" in self.headers:
             head += cors.reply_headers(self.headers[b"origin"], self.rules.dashboard_origin)
         await self._send({"type": "http.response.start", "status": status, "headers": head})
@@ -139,20 +160,28 @@ class Exchange(TrioASGIHTTPConnection):
     async def reply_json(self, body: bytes, headers: Headers | None = None, status: int = 200) -> None:
         await self.reply(status, [(b"content-type", b"application/json"), *(headers or ())], body)
 
-    async def refuse(self, problem: Problem, headers: Headers | None = None) -> None:
-        """The error envelope with its headers."""
+    async def refuse(self, problem: Problem) -> None:
+        """The error envelope with its headers; a connection whose request is not read to its end is closed."""
         self.note["code"] = problem.code
-        more = [(name.lower().encode(), value.encode()) for name, value in problem.response_headers().items()]
-        await self.reply_json(problem.body(), [*more, *(headers or ())], problem.status)
+        if self.speaks_messages:
+            status, body = messages_errors.status_of(problem), messages_errors.body(problem, self.request_id)
+            named = messages_errors.response_headers(problem)
+        else:
+            status, body, named = problem.status, problem.body(), problem.response_headers()
+        headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        if not self._received_all:
+            headers.append((b"connection", b"close"))
+        await self.reply_json(body, headers, status)
 
     async def fail(self, error: Exception) -> None:
         """Answer for what a handler raised: a Problem as itself, anything else is our bug: logged, and a 500."""
         if not isinstance(error, Problem):
             log.error("request.crashed", request_id=self.request_id, errors=error_places(error))
-            self.note["code"] = "internal_error"
             error = Problem("internal_error", CRASHED)
         if not self.started:
             await self.refuse(error)
+        else:  # the client sees that the answer breaks off
+            self.note["code"] = error.code
 
     def abandon(self) -> None:
         """End the exchange as if the client had left: it does not read any more."""
@@ -168,13 +197,16 @@ class Exchange(TrioASGIHTTPConnection):
 
     async def _answer(self) -> None:
         """Run the handler. Whatever it raises becomes a reply, unless one has begun."""
-        handler = self.direct.get((self.scope["method"], self.scope["path"]))
+        route = self._route if self._is_upload else (self.scope["method"], self.scope["path"])
+        handler = self.direct.get(route)
         if handler is None:
             await self._answer_by_quart()
             return
-        self.endpoint = self.scope["path"]
+        self.endpoint = route[1]
         try:
             await handler(self)
+        except Left:
+            raise
         except Exception as error:  # noqa: BLE001 - the last resort of every handler
             await self.fail(error)
 
@@ -209,29 +241,41 @@ class Exchange(TrioASGIHTTPConnection):
             call=self.call,
         )
 
-    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> bytes:
-        """The whole body. Raises Problem when it is too large or too slow, Left when the client goes."""
-        declared = self.headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > self.rules.body_cap:
-            raise self._too_large()
-        body = bytearray()
-        with trio.move_on_after(self.rules.body_deadline_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Left
-                body += message.get("body", b"")
-                if len(body) > self.rules.body_cap:
-                    raise self._too_large()
-                if not message.get("more_body", False):
-                    return bytes(body)
-        raise Problem(
-            "invalid_request_error",
-            f"The request body did not arrive within {self.rules.body_deadline_s:.0f} seconds. Send it again.",
-        )
+    async def receive(self, cap: int) -> bytes:
+        """What the network brings next of the body, b"" at its end.
 
-    def _too_large(self) -> Problem:
-        return Problem("request_too_large", f"The request body is larger than {self.rules.body_cap} bytes.")
+        Raises Problem when more than `cap` bytes come or they come too slowly, Left when the client goes.
+        """
+        declared = self.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > cap:
+            raise self._too_large(cap)
+        while not self._received_all:
+            patience_s = self.rules.body_deadline_s + self._received / self.rules.slowest_body
+            with trio.move_on_at(self.began + patience_s) as scope:
+                message = await self._receive()
+            if scope.cancelled_caught:
+                raise Problem("invalid_request_error", TOO_SLOW.format(patience_s))
+            if message["type"] == "http.disconnect":
+                raise Left
+            data: bytes = message.get("body", b"")
+            self._received += len(data)
+            if self._received > cap:
+                raise self._too_large(cap)
+            self._received_all = not message.get("more_body", False)
+            if data:
+                return data
+        return b""
+
+    async def _read(self) -> bytes:
+        """The whole body. Raises as `receive`."""
+        body = bytearray()
+        while piece := await self.receive(self.rules.body_cap):
+            body += piece
+        return bytes(body)
+
+    @staticmethod
+    def _too_large(cap: int) -> Problem:
+        return Problem("request_too_large", f"The request body is larger than {cap} bytes.")
 
 
 async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The model list: `GET /v1/models`, one model, and which plan may call what."""
+"""The model list, in OpenAI's or Anthropic's shape, one model, and which plan may call what."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import msgspec
 
 from app.api import credentials
 from app.api.exchange import Exchange
+from app.api.messages import PREFIXES
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.usecases.models import refuse
-from catalog.listing import model_entry, plans_access
+from catalog.listing import messages_model_entry, messages_model_list, model_entry, plans_access
 from catalog.routing import Refusal
 
 
@@ -17,19 +18,26 @@ def routes(services: ApiServices) -> Routes:
     api = Routes("models")
     models = services.chat.models
 
-    @api.add("GET", "/v1/models")
     async def list_models(exchange: Exchange) -> None:
         credentials.check(exchange, await services.access.check(credentials.api_key(exchange)))
-        entries = [model_entry(model) for model in models.catalog.listed]
-        await exchange.reply_json(msgspec.json.encode({"object": "list", "data": entries}))
+        listed = models.catalog.listed
+        if exchange.speaks_messages:
+            shown = messages_model_list(listed)
+        else:
+            shown = {"object": "list", "data": [model_entry(model) for model in listed]}
+        await exchange.reply_json(msgspec.json.encode(shown))
 
-    @api.add("GET", "/v1/models/<path:model_id>")
     async def one_model(exchange: Exchange, model_id: str) -> None:
         credentials.check(exchange, await services.access.check(credentials.api_key(exchange)))
         found = models.catalog.resolve(model_id)
         if found is None or found.model not in models.catalog.listed:
             raise refuse(Refusal("model_not_found", model_id))
-        await exchange.reply_json(msgspec.json.encode(model_entry(found.model)))
+        entry = messages_model_entry if exchange.speaks_messages else model_entry
+        await exchange.reply_json(msgspec.json.encode(entry(found.model)))
+
+    for prefix in PREFIXES:
+        api.add("GET", f"{prefix}/models")(list_models)
+        api.add("GET", f"{prefix}/models/<path:model_id>")(one_model)
 
     @api.add("GET", "/api/v1/models/access")
     async def access(exchange: Exchange) -> None:
