@@ -10,10 +10,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
+SearchProviderName = Literal["serper", "exa", "tavily", "brave", "searxng"]
 MIN_SECRET: Final = 16
 HIGHEST_PORT: Final = 65_535
 DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgres(ql)?://.+/.+")
@@ -66,6 +67,17 @@ class Settings:
     self_hosted_base_url: str = setting("", "an OpenAI base URL such as http://127.0.0.1:11434/v1; models: local/ID")
     self_hosted_api_key: Secret = setting(Secret(), "its key, if it wants one")
     self_hosted_flavour: Flavour = setting("generic", "generic, ollama, vllm or llamacpp")
+    serper_api_key: Secret = setting(Secret(), "Serper: web search, Google's results")
+    serper_base_url: str = setting("https://google.serper.dev", "Serper's base URL")
+    exa_api_key: Secret = setting(Secret(), "Exa: web search with the text of the pages")
+    exa_base_url: str = setting("https://api.exa.ai", "Exa's base URL")
+    tavily_api_key: Secret = setting(Secret(), "Tavily: web search for agents")
+    tavily_base_url: str = setting("https://api.tavily.com", "Tavily's base URL")
+    brave_api_key: Secret = setting(Secret(), "Brave: web search with an index of its own")
+    brave_base_url: str = setting("https://api.search.brave.com", "Brave's base URL")
+    searxng_base_url: str = setting("", "your own SearXNG instance, its JSON format enabled; needs no key")
+    search_default_provider: SearchProviderName = setting("serper", "who answers a search that names no provider")
+    search_deadline_s: float = setting(5.0, "a search provider that has not answered by then is given up for the next")
     dashboard_origin: str = setting("", "origin that may send cookies, such as https://app.example.com")
     max_parallel: int = setting(512, "calls in flight to one provider's host")
     body_cap_bytes: int = setting(20 * 1024 * 1024, "largest request body")
@@ -130,7 +142,7 @@ class Settings:
             faults.append("CERTFILE and KEYFILE go together: set both or none")
         if bool(self.cloudflare_api_token) != bool(self.cloudflare_account_id):
             faults.append("CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID go together: set both or none")
-        for name in ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted"):
+        for name in ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName)):
             url = getattr(self, f"{name}_base_url")
             if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
                 faults.append(f"{name.upper()}_BASE_URL: {url!r} is not an http or https URL")
@@ -151,6 +163,11 @@ class Settings:
 
 #: Numbers for which 0 means something: any free port, at once, the dialect's own.
 MAY_BE_ZERO: Final = ("port", "metrics_port", "first_byte_grace_s", "first_byte_s", "drain_grace_s", "drain_s")
+#: Words of the annotations that are names.
+NAMED_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "Flavour": get_args(Flavour),
+    "SearchProviderName": get_args(SearchProviderName),
+}
 FIELDS: Final = tuple((each.name.upper(), each.default, each.metadata["doc"]) for each in fields(Settings))
 
 
@@ -172,8 +189,8 @@ def _read(text: str, kind: type, annotation: str) -> Any:
 
 def _words(annotation: str) -> tuple[str, ...]:
     """The words of a `Literal[...]` annotation, or none."""
-    if annotation == "Flavour":
-        return ("generic", "ollama", "vllm", "llamacpp")
+    if annotation in NAMED_WORDS:
+        return NAMED_WORDS[annotation]
     if not annotation.startswith("Literal["):
         return ()
     return tuple(word.strip(" \"'") for word in annotation.removeprefix("Literal[").removesuffix("]").split(","))

@@ -10,7 +10,7 @@ import trio
 from app.config import Settings
 from app.core.errors import UpstreamError, first_error
 from app.main import open_storage
-from app.providers.registry import open_chat_providers
+from app.providers.registry import open_chat_providers, search_backends
 from app.storage import ledger
 from app.storage.database import EVERY_TENANT
 from app.storage.engines import shown
@@ -42,7 +42,7 @@ class Finding:
 
 async def run(settings: Settings) -> int:
     """Print findings; 0 when nothing is wrong that stops the gateway, else 1."""
-    findings = [_secret(settings), *await _database(settings), *await _providers(settings)]
+    findings = [_secret(settings), *await _database(settings), *await _providers(settings), _search(settings)]
     for finding in findings:
         print(f"{'ok  ' if finding.good else 'FIX '} {finding.what}")  # noqa: T201 - a command speaks to its user
         if finding.advice:
@@ -76,6 +76,14 @@ async def _database(settings: Settings) -> list[Finding]:
         advice = "Check the path, its permissions and the free space."
         findings.append(Finding(False, f"{where}: {first_error(group)}", advice))
     return findings
+
+
+def _search(settings: Settings) -> Finding:
+    """None of them can be asked for nothing, so what is configured is told and not tried."""
+    names = [backend.name for backend, _ in search_backends(settings)]
+    if names:
+        return Finding(True, f"search: {', '.join(names)}")
+    return Finding(True, "search: not configured", "Set SERPER_API_KEY, EXA_API_KEY, ... or SEARXNG_BASE_URL.")
 
 
 async def _providers(settings: Settings) -> list[Finding]:

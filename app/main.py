@@ -24,7 +24,7 @@ from app.observability.log import process_names
 from app.observability.observer import open_observer
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
-from app.providers.registry import open_chat_providers
+from app.providers.registry import open_chat_providers, open_search_providers
 from app.server.serve import serve, watch_signals
 from app.server.settings import ServerSettings
 from app.storage.database import Database, open_database
@@ -35,6 +35,10 @@ from app.usecases.chat import ChatServices
 from app.usecases.local_models import local_models
 from app.usecases.meter import Meter
 from app.usecases.models import Models
+from app.usecases.responses import Responses
+from app.usecases.routed import RoutedServices
+from app.usecases.search import SearchServices
+from app.usecases.transcribe import AudioServices
 from catalog.documents import CatalogError
 
 log = structlog.get_logger(__name__)
@@ -74,6 +78,7 @@ async def run_gateway(
             open_observer(settings.otel_exporter_otlp_endpoint) as observer,
             open_storage(settings) as db,
             open_chat_providers(settings) as providers,
+            open_search_providers(settings) as search_providers,
             trio.open_nursery() as nursery,
         ):
             models = await Models.open(db)
@@ -82,15 +87,23 @@ async def run_gateway(
             chat = ChatServices(meter, models, providers, breakers, settings.secret_key, observer)
             rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
             access = Access(db, settings.secret_key.encode())
-            watched = Watched(observer, db, models, meter, providers, breakers)
+            watched = Watched(observer, db, models, meter, {**providers, **search_providers}, breakers)
             monitoring = Monitoring(settings, watched, shutdown.is_set)
-            services = ApiServices(db, access, chat, rules, monitoring.health)
+            routed = RoutedServices(meter, models, breakers, observer)
+            responses = Responses(db)
+            search = SearchServices(routed, search_providers, settings.search_default_provider)
+            services = ApiServices(
+                *(db, access, chat, rules, monitoring.health, routed, responses),
+                search=search,
+                audio=AudioServices(routed, providers),
+            )
             app = create_app(services, AppRules(_exchange_rules(settings), access_log, observer))
             await nursery.start(monitoring.run, worker)
             nursery.start_soon(meter.settler.run_sweeper, settings.sweep_s, meter.renew_s)
             nursery.start_soon(meter.run_renewer)
             nursery.start_soon(meter.settler.run)
             nursery.start_soon(models.run_reloader)
+            nursery.start_soon(responses.run_sweeper)
             for name in ("local", "openrouter"):
                 if name in providers:
                     nursery.start_soon(_run_model_list, name, providers[name], models)

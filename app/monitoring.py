@@ -19,6 +19,7 @@ from app.observability.readiness import Readiness
 from app.observability.readings import Sources
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
+from app.providers.search.provider import SearchProvider
 from app.server.serve import serve
 from app.server.settings import ServerSettings
 from app.storage import catalog as stored
@@ -39,7 +40,7 @@ class Watched:
     db: Database
     models: Models
     meter: Meter
-    providers: Mapping[str, ChatProvider]
+    providers: Mapping[str, ChatProvider | SearchProvider]
     breakers: Breakers
 
     def connections(self) -> Iterator[tuple[str, str, int]]:

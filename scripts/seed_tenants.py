@@ -42,6 +42,7 @@ TOML (JSON has the same names):
   scopes = ["usage:read"]              # default none, "*" is all
   allowed_models = ["kimi-k2.6"]       # default "*"
   allowed_domains = ["acme.example"]   # default "*"
+  allowed_search_providers = ["exa"]   # default "*"
   rpm = 120                            # default: the plan's
   budget = "50"                        # credits a month; default none
   expires_in_days = 90                 # 1 to 365, from the key's making; default never

@@ -8,7 +8,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.api import chat, credits, health, models
+from app.api import audio, chat, credits, embeddings, health, images, messages, models, responses, search
 from app.api.access_log import AccessLog
 from app.api.exchange import Exchange, ExchangeRules
 from app.api.routes import SENT, Handler, current_exchange
@@ -41,15 +41,24 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     direct: dict[tuple[str, str], Handler] = {}
+    uploads: set[tuple[str, str]] = set()
     for routes in (
         health.routes(services.health),
         chat.routes(services),
+        messages.routes(services),
         models.routes(services),
         credits.routes(services),
+        search.routes(services),
+        images.routes(services),
+        embeddings.routes(services),
+        audio.routes(services),
+        responses.routes(services),
     ):
         app.register_blueprint(routes.blueprint)
         direct.update(routes.direct)
+        uploads |= routes.uploads
     app.config["DIRECT_ROUTES"] = direct
+    app.config["UPLOAD_ROUTES"] = frozenset(uploads)
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> Response:

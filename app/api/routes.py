@@ -31,9 +31,11 @@ class Routes:
     def __init__(self, name: str) -> None:
         self.blueprint = Blueprint(name, __name__)
         self.direct: dict[tuple[str, str], Handler] = {}
+        #: Those of them whose handlers read the body themselves, with `Exchange.receive`.
+        self.uploads: set[tuple[str, str]] = set()
 
-    def add(self, method: str, path: str) -> Callable[[Handler], Handler]:
-        """Decorate `async def handler(exchange, **path_variables)`."""
+    def add(self, method: str, path: str, *, upload: bool = False) -> Callable[[Handler], Handler]:
+        """Decorate `async def handler(exchange, **path_variables)`. `upload`: on a path without variables only."""
 
         def register(handler: Handler) -> Handler:
             async def view(**variables: Any) -> Response:
@@ -45,6 +47,8 @@ class Routes:
             self.blueprint.add_url_rule(path, f"{method} {path}".replace(".", " "), view, methods=[method])
             if "<" not in path:
                 self.direct[method, path] = handler
+            if upload:
+                self.uploads.add((method, path))
             return handler
 
         return register

@@ -64,6 +64,7 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     allowed_models: frozenset[str] = frozenset({"*"})
     allowed_domains: frozenset[str] = frozenset({"*"})
+    allowed_search_providers: frozenset[str] = frozenset({"*"})
     expires_us: int | None = None
 
     def may(self, permission: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from app.core.deltas import Usage
 
@@ -33,3 +33,28 @@ class TokenPrice:
     def tokens_ucr(self, prompt: int, completion: int) -> int:
         """Micro-credits for plain token counts; what holds and running estimates use."""
         return self.cost_ucr(Usage(prompt=prompt, completion=completion))
+
+    def receipt(self) -> dict[str, Any]:
+        """The figures as the receipt keeps them."""
+        return {"input_musd": self.input_musd, "output_musd": self.output_musd}
+
+
+#: How many of what is measured make one unit of a price: sound is measured in milliseconds.
+MEASURES: Final = {"image": 1, "search": 1, "hour": 3_600_000, "minute": 60_000, "10k_characters": 10_000}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """Micro-USD for one unit of something that is not counted in tokens; `unit` is a key of `MEASURES`."""
+
+    unit: str
+    each_musd: int
+    credits_per_usd: int
+
+    def cost_ucr(self, measured: int) -> int:
+        """Micro-credits for so many images, searches, characters or milliseconds, rounded up."""
+        return -(-measured * self.each_musd * self.credits_per_usd // MEASURES[self.unit])
+
+    def receipt(self) -> dict[str, Any]:
+        """The figures as the receipt keeps them."""
+        return {"unit": self.unit, "each_musd": self.each_musd}

@@ -49,6 +49,8 @@ class CallFacts:
     endpoint: str
     began: float
     operation: str = "chat"
+    #: What the call's id begins with on this surface; by its category if empty.
+    id_prefix: str = ""
     sdk_retries: int = 0
     id: str = ""
     model: str = OTHER

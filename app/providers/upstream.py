@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from app.core.errors import UpstreamError
+from app.providers.body import StreamedBody
 from app.providers.deadlines import Deadlines, Patience, ReaderLate
 from app.providers.wire import Connection, Headers, WireBroken, open_connection
 
@@ -54,7 +55,12 @@ class Upstream:
         return len(self._idle)
 
     def request(
-        self, method: bytes, path: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, first_byte_s: float
+        self,
+        method: bytes,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes | StreamedBody,
+        first_byte_s: float,
     ) -> Request:
         """An async context manager that gives the `Reply` as soon as its head is in.
 
@@ -119,11 +125,12 @@ class Request:
         method: bytes,
         target: str,
         headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
+        body: bytes | StreamedBody,
         first_byte_s: float,
     ) -> None:
         self._upstream = upstream
-        self._ask = (method, target.encode(), [*headers, (b"Content-Length", b"%d" % len(body))], body)
+        length = len(body) if isinstance(body, bytes) else body.length
+        self._ask = (method, target.encode(), [*headers, (b"Content-Length", b"%d" % length)], body)
         self._patience = Patience(upstream.deadlines, first_byte_s)
         self._connection: Connection | None = None
 

@@ -14,6 +14,8 @@ from typing import Final
 import h11
 import trio
 
+from app.providers.body import StreamedBody
+
 READ_BYTES: Final = 64 * 1024
 HEAD_CAP: Final = 64 * 1024
 Headers = list[tuple[bytes, bytes]]
@@ -35,13 +37,18 @@ class Connection:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_CAP)
         self.idle_since = 0.0
 
-    async def ask(self, method: bytes, target: bytes, headers: Headers, body: bytes) -> tuple[int, Headers]:
+    async def ask(
+        self, method: bytes, target: bytes, headers: Headers, body: bytes | StreamedBody
+    ) -> tuple[int, Headers]:
         """Send a whole request and wait for the head of its answer. Raises WireBroken; cancel leaves it unusable."""
-        head = self._h11.send(h11.Request(method=method, target=target, headers=headers))
-        data = self._h11.send(h11.Data(data=body)) if body else b""
-        self._h11.send(h11.EndOfMessage())
+        head = self._h11.send(h11.Request(method=method, target=target, headers=headers)) or b""
         with suppress(trio.BrokenResourceError):  # It may have answered before it stopped reading.
-            await self._write((head or b"") + (data or b""))
+            if isinstance(body, bytes):
+                data = self._h11.send(h11.Data(data=body)) if body else b""
+                self._h11.send(h11.EndOfMessage())
+                await self._write(head + (data or b""))
+            else:
+                await self._upload(head, body)
         while True:
             event = await self._next_event()
             if isinstance(event, h11.Response):
@@ -105,6 +112,16 @@ class Connection:
                 self._h11.receive_data(await self._read())
             except (trio.BrokenResourceError, OSError, h11.RemoteProtocolError) as error:
                 raise WireBroken(str(error) or repr(error.__cause__)) from None
+
+    async def _upload(self, head: bytes, body: StreamedBody) -> None:
+        """Send piece by piece, until a peer that has seen enough answers or closes: then nothing more is sent."""
+        sent = 0
+        while piece := await body.read(sent):
+            await self._write(head + (self._h11.send(h11.Data(data=piece)) or b""))
+            head, sent = b"", sent + len(piece)
+            if self._clear_text is not None and self.gone:  # under TLS what is there to read may be a session ticket
+                return
+        self._h11.send(h11.EndOfMessage())
 
     async def _write(self, data: bytes) -> None:
         if self._clear_text is not None:

@@ -17,6 +17,8 @@ from app.core.errors import error_places
 #: ASGI extension: `scope["extensions"][WHEN_LEFT](call)`; `call` runs when the client leaves or has its whole answer.
 WHEN_LEFT: Final = "callmissed.when_left"
 INBOX_SIZE: Final = 10
+#: What an upload may be ahead of its application, give or take one event.
+INBOX_BYTES: Final = 128 * 1024
 BURST_SIZE: Final = 64 * 1024
 EVENT_COST: Final = 4 * 1024
 DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
@@ -25,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Inbox:
-    """Events for one request: at most ten wait, then the connection does; a disconnect always fits.
+    """Events for one request: at most ten wait, of 128 KiB, then the connection does; a disconnect always fits.
 
     A memory channel would cost two task switches an event, and one that is full would let an application which answers
     early and reads nothing block itself: the answer ends with a disconnect put into its own full queue.
@@ -33,6 +35,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._events: deque[ASGIReceiveEvent] = deque()
+        self._bytes = 0
         self._arrived = trio.lowlevel.ParkingLot()
         self._taken = trio.lowlevel.ParkingLot()
         self._left = False
@@ -51,10 +54,12 @@ class Inbox:
                 self._when_left()
             if len(self._events) >= INBOX_SIZE:
                 self._events.clear()
+                self._bytes = 0
                 self._taken.unpark_all()
         else:
-            while len(self._events) >= INBOX_SIZE:
+            while len(self._events) >= INBOX_SIZE or self._bytes >= INBOX_BYTES:
                 await self._taken.park()
+            self._bytes += _size(event)
         self._events.append(event)
         self._arrived.unpark()
 
@@ -62,8 +67,13 @@ class Inbox:
         while not self._events:
             await self._arrived.park()
         event = self._events.popleft()
+        self._bytes -= _size(event)
         self._taken.unpark()
         return event
+
+
+def _size(event: ASGIReceiveEvent) -> int:
+    return len(event["body"]) if event["type"] == "http.request" else 0
 
 
 def in_turns(send: Send) -> Send:

@@ -11,7 +11,7 @@ import trio
 from app.core.chat import ChatRequest
 from app.core.echo import without_echo
 from app.core.errors import UpstreamError
-from app.core.pricing import TokenPrice
+from app.core.pricing import TokenPrice, UnitPrice
 from app.observability.facts import AttemptFacts, CallFacts
 from app.usecases.meter import Call
 from catalog.routing import Target
@@ -35,10 +35,10 @@ class Journal:
         self.attempts: list[dict[str, Any]] = []
         self._receipt["attempts"] = self.attempts
 
-    def begin_attempt(self, target: Target, price: TokenPrice) -> None:
+    def begin_attempt(self, target: Target, price: TokenPrice | UnitPrice) -> None:
         self._attempt_began = self.elapsed_ms()
         self.attempts.append({"provider": target.provider, "model": target.upstream})
-        self._receipt["prices"] = {"input_musd": price.input_musd, "output_musd": price.output_musd}
+        self._receipt["prices"] = price.receipt()
         self._facts.attempts.append(AttemptFacts(target.provider, target.upstream, trio.current_time()))
         self._facts.first_content = None
 

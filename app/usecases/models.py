@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from app.core.errors import Problem
-from app.core.pricing import TokenPrice
+from app.core.pricing import TokenPrice, UnitPrice
 from app.observability.names import OTHER
 from app.storage import catalog as stored
 from app.storage.database import EVERY_TENANT, Database, Transaction
@@ -97,6 +97,10 @@ class Models:
         search = next((m.price.input_musd for m in catalog.models.values() if m.category == "search"), 0) if web else 0
         rate = catalog.rates.credits_per_usd
         return TokenPrice(price.input_musd, price.output_musd, rate, price.cached_input_musd, search)
+
+    def unit_price(self, price: Price) -> UnitPrice:
+        """`price` of something that is not counted in tokens, with the credit rate."""
+        return UnitPrice(price.unit, price.input_musd, self.catalog.rates.credits_per_usd)
 
     async def run_reloader(self) -> None:
         """Look for a new digest every two seconds; a catalog that does not load keeps the old one in force."""

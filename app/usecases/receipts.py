@@ -40,6 +40,7 @@ def receipt(call: Mapping[str, Any], credits_per_usd: int) -> dict[str, Any]:
         "credits": credits_from_ucr(call["charge"]),
         "uncollected": credits_from_ucr(call["uncollected"]),
         "hold": {"state": call["state"], "credits": credits_from_ucr(call["hold"])},
+        "units": facts.get("units"),
         "settlement_basis": call["basis"],
         "settlement_rule": call["rule"],
         "prices": _prices(facts.get("prices")),
@@ -64,7 +65,9 @@ def _iso(at_us: int | None) -> str | None:
     return None if at_us is None else datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).isoformat()
 
 
-def _prices(prices: Mapping[str, int] | None) -> dict[str, float] | None:
+def _prices(prices: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if prices is None:
         return None
+    if "unit" in prices:
+        return {"price": prices["each_musd"] / UCR_PER_CREDIT, "unit": f"per_{prices['unit']}"}
     return {"input": prices["input_musd"] / UCR_PER_CREDIT, "output": prices["output_musd"] / UCR_PER_CREDIT}

@@ -68,6 +68,15 @@ def with_simulator(settings: Settings, url: str) -> Settings:
         sarvam_base_url=f"{url}/sarvam",
         fast_api_key=KEY,
         fast_base_url=f"{url}/openai/v1",
+        serper_api_key=KEY,
+        serper_base_url=f"{url}/serper",
+        exa_api_key=KEY,
+        exa_base_url=f"{url}/exa",
+        tavily_api_key=KEY,
+        tavily_base_url=f"{url}/tavily",
+        brave_api_key=KEY,
+        brave_base_url=f"{url}/brave",
+        searxng_base_url=f"{url}/searxng",
     )
 
 

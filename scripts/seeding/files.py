@@ -17,7 +17,8 @@ from catalog.documents import Document, Fault
 #: The CSV columns: `kind` and `tenant` in every row, the others where the kind has them.
 COLUMNS: Final = (
     *("kind", "tenant", "name", "plan", "monthly_budget", "email", "full_name", "role", "password", "key"),
-    *("permissions", "scopes", "allowed_models", "allowed_domains", "rpm", "budget", "expires_in_days"),
+    *("permissions", "scopes", "allowed_models", "allowed_domains", "allowed_search_providers"),
+    *("rpm", "budget", "expires_in_days"),
     *("ref", "amount", "note"),
 )
 WHOLE: Final = ("rpm", "expires_in_days")

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from app.core.identity import is_key
 from app.core.money import ucr_from_credits
 from catalog.documents import Document, Fault
+from catalog.models import SEARCH_PROVIDERS
 from scripts.seeding.files import Draft, read_drafts
 from scripts.seeding.target import SeedError
 
@@ -53,6 +54,7 @@ class Key:
     scopes: str = ""
     allowed_models: str = "*"
     allowed_domains: str = "*"
+    allowed_search_providers: str = "*"
     rpm: int | None = None
     budget_ucr: int | None = None
     expires_in_days: int | None = None
@@ -143,6 +145,7 @@ def _key(document: Document) -> Key:
         scopes=_words(document, "scopes", "", ("*", *SCOPES)),
         allowed_models=_words(document, "allowed_models", "*"),
         allowed_domains=_words(document, "allowed_domains", "*"),
+        allowed_search_providers=_words(document, "allowed_search_providers", "*", ("*", *SEARCH_PROVIDERS)),
         rpm=_whole(document, "rpm", LARGEST_RPM),
         budget_ucr=_credits(document, "budget"),
         expires_in_days=_whole(document, "expires_in_days", LONGEST_EXPIRY_DAYS),

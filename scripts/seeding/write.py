@@ -185,6 +185,7 @@ def _settings(key: Key, created_us: int) -> KeySettings:
         scopes=key.scopes,
         allowed_models=key.allowed_models,
         allowed_domains=key.allowed_domains,
+        allowed_search_providers=key.allowed_search_providers,
         rpm=key.rpm,
         budget_ucr=key.budget_ucr,
         expires_us=None if days is None else created_us + days * DAY_US,

@@ -15,7 +15,9 @@ Outcome = Literal["finished", "peer_closed", "faulted"]
 CAPACITY: Final = 100_000
 #: A larger request body is not kept: the record says how large it was.
 BODY_KEPT_BYTES: Final = 32 * 1024
-_SECRET: Final = frozenset({"authorization", "api-subscription-key", "x-api-key", "cookie", "proxy-authorization"})
+_SECRET: Final = frozenset(
+    {"authorization", "api-subscription-key", "x-api-key", "cookie", "proxy-authorization", "x-subscription-token"}
+)
 
 
 class Record(msgspec.Struct, kw_only=True, gc=False):

@@ -59,12 +59,12 @@ def chat_completion(asked: Asked) -> Script:
     try:
         request, cues = _understood(asked)
         trigger = choose(cues.triggers, asked.book.first_time)
-    except _RefusedError as refused:
-        return refusal(dialect, refused.kind, str(refused) or None)
+    except _RefusedError as turned_away:
+        return refusal(dialect, turned_away.kind, str(turned_away) or None)
     except (msgspec.ValidationError, CueError) as problem:
         return refusal(dialect, "bad_request", str(problem))
     if trigger.refusal is not None:
-        return _refuse(dialect, trigger.refusal, trigger)
+        return refused(dialect, trigger.refusal, trigger)
     if trigger.stop == "headers":
         return Script(silent=True, ending=trigger.ending, fault=True)
     ids = cues.ids or f"{int(record.wall):x}{record.n:06x}"
@@ -114,7 +114,8 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
-def _refuse(dialect: Dialect, kind: Refusal, trigger: Trigger) -> Script:
+def refused(dialect: Dialect, kind: Refusal, trigger: Trigger) -> Script:
+    """A refusal as its trigger wants it: late, cut, as a web page, with a wait."""
     status, body = dialect.refuse(kind)
     html = "html" in trigger.quirks
     data = _HTML if html else msgspec.json.encode(body)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from scripts.simulator import lookups
+from scripts.simulator import lookups, media, search, transcripts, voices
 from scripts.simulator.book import Book, Record
 from scripts.simulator.chat import Asked, chat_completion
 from scripts.simulator.dialects.cloudflare import CLOUDFLARE
@@ -16,6 +16,7 @@ from scripts.simulator.dialects.dialect import Dialect
 from scripts.simulator.dialects.openai import LOCAL, OPENAI
 from scripts.simulator.dialects.openrouter import OPENROUTER
 from scripts.simulator.dialects.sarvam import SARVAM
+from scripts.simulator.dialects.search import BRAVE, EXA, SEARXNG, SERPER, TAVILY
 from scripts.simulator.script import Script, json_script
 from scripts.simulator.settings import Settings
 
@@ -55,6 +56,7 @@ class Desk(NamedTuple):
     answer: Callable[[Request, Book], Script]
 
 
+CF_RUN: Final = "/cloudflare/client/v4/accounts/{account}/ai/run"
 SURFACES: Final = (
     Surface("POST", "/openrouter/api/v1/chat/completions", OPENROUTER, chat_completion),
     Surface("GET", "/openrouter/api/v1/models", OPENROUTER, lookups.model_list),
@@ -68,6 +70,27 @@ SURFACES: Final = (
     Surface("GET", "/openai/v1/models", OPENAI, lookups.model_list),
     Surface("POST", "/local/v1/chat/completions", LOCAL, chat_completion),
     Surface("GET", "/local/v1/models", LOCAL, lookups.model_list),
+    Surface("POST", "/sarvam/speech-to-text", SARVAM, transcripts.sarvam),
+    Surface("POST", "/sarvam/text-to-speech", SARVAM, voices.sarvam),
+    Surface("POST", "/sarvam/text-to-speech/stream", SARVAM, voices.sarvam_stream),
+    Surface("POST", f"{CF_RUN}/@cf/openai/whisper-large-v3-turbo", CLOUDFLARE, transcripts.whisper),
+    Surface("POST", f"{CF_RUN}/@cf/deepgram/nova-3", CLOUDFLARE, transcripts.nova),
+    Surface("POST", f"{CF_RUN}/@cf/deepgram/{{model}}", CLOUDFLARE, voices.aura),
+    Surface("POST", f"{CF_RUN}/@cf/myshell-ai/melotts", CLOUDFLARE, voices.melotts),
+    Surface("POST", "/openrouter/api/v1/audio/transcriptions", OPENROUTER, transcripts.openai),
+    Surface("POST", "/openrouter/api/v1/audio/speech", OPENROUTER, voices.openai),
+    Surface("POST", "/cloudflare/client/v4/accounts/{account}/ai/v1/embeddings", CLOUDFLARE, media.embeddings),
+    Surface("POST", "/openrouter/api/v1/embeddings", OPENROUTER, media.embeddings),
+    Surface("POST", "/openrouter/api/v1/images", OPENROUTER, media.openrouter_image),
+    Surface("POST", f"{CF_RUN}/@cf/{{owner}}/{{model}}", CLOUDFLARE, media.cloudflare_image),
+    Surface("POST", "/serper/search", SERPER, search.serper),
+    Surface("POST", "/serper/news", SERPER, search.serper),
+    Surface("POST", "/serper/images", SERPER, search.serper),
+    Surface("POST", "/exa/search", EXA, search.exa),
+    Surface("POST", "/tavily/search", TAVILY, search.tavily),
+    Surface("GET", "/brave/res/v1/web/search", BRAVE, search.brave),
+    Surface("GET", "/brave/res/v1/news/search", BRAVE, search.brave),
+    Surface("GET", "/searxng/search", SEARXNG, search.searxng),
 )
 
 

@@ -15,7 +15,11 @@ from scripts.simulator.turn import Turn
 DONE: Final = b"data: [DONE]\n\n"
 _CHUNK: Final = "chat.completion.chunk"
 #: Quirks that change the form of a plain content chunk; without them its bytes come from a template.
-_RESHAPING: Final = frozenset[Quirk]({"repeat_ids", "role_each_chunk", "usage_each_chunk"})
+_RESHAPING: Final = frozenset[Quirk]({"repeat_ids", "role_each_chunk", "signed_thinking", "usage_each_chunk"})
+#: What a maker of signed thinking sends behind its text (wire/openrouter.md section 4).
+SIGNATURE: Final = "RXFRQkNrWUlBeGdDKkA="
+ENCRYPTED: Final = "RW9zQkNrWUlBeGdDKkE="
+_DETAIL: Final = {"format": "anthropic-claude-v1"}
 _SLOT: Final = "\x00"
 _SLOT_JSON: Final = msgspec.json.encode(_SLOT)
 
@@ -68,6 +72,7 @@ class _Stream:
     def content(self) -> Iterator[Step]:
         """One event after the other, up to the cut if there is one."""
         cut = self._turn.trigger.after_tokens if self._turn.trigger.stop == "content" else None
+        signed = False
         for event in self._turn.answer.events():
             if cut is not None and self._sent >= cut:
                 return
@@ -75,6 +80,9 @@ class _Stream:
             self._sent += event.tokens
             if event.kind == "reasoning":
                 self._reasoned += event.tokens
+            elif self._turn.has("signed_thinking") and self._reasoned and not signed:
+                signed = True
+                yield Step(self._chunk([self._choice(event.choice, {"reasoning_details": _signatures()})]), due)
             if self._plain and event.kind != "tool":
                 yield Step(self._templated(event), due, event.tokens)
             else:
@@ -108,6 +116,8 @@ class _Stream:
             delta["tool_calls"] = [self._fragment(event, event.call)]
         else:
             delta[turn.dialect.reasoning_key if event.kind == "reasoning" else "content"] = event.text
+            if event.kind == "reasoning" and turn.has("signed_thinking"):
+                delta["reasoning_details"] = [{"type": "reasoning.text", "text": event.text, "index": 0, **_DETAIL}]
         choice = self._choice(event.choice, delta)
         if turn.top_logprobs is not None:
             choice["logprobs"] = turn.logprobs(event.text) if event.kind == "content" else None
@@ -148,6 +158,13 @@ class _Stream:
         if usage is not None or self._null_usage:
             chunk["usage"] = usage
         return _event(chunk)
+
+
+def _signatures() -> list[Json]:
+    return [
+        {"type": "reasoning.text", "signature": SIGNATURE, "index": 0, **_DETAIL},
+        {"type": "reasoning.encrypted", "data": ENCRYPTED, "index": 1, **_DETAIL},
+    ]
 
 
 def _event(payload: Json) -> bytes:

@@ -44,6 +44,7 @@ Quirk = Literal[
     "repeat_ids",
     "role_each_chunk",
     "shuffled_choices",
+    "signed_thinking",
     "split_utf8",
     "stop_with_tools",
     "usage_each_chunk",
@@ -104,6 +105,7 @@ TRIGGERS: Final[dict[str, Trigger]] = {
     "content_policy": _refuse("the dialect's own content policy error", "content_policy"),
     "bad_request": _refuse("the dialect's own invalid request error", "bad_request"),
     "fail_once:KEY": _refuse("500 to the first request with this KEY, good answers after it", "server_error"),
+    "hang_once:KEY": _cut("200 and no body to the first request with this KEY, good answers after it", "body", "hang"),
     "late_error:MS": _refuse("waits MS milliseconds, then 500", "server_error"),
     "error_200": Trigger(
         about="200, then the dialect's error and no content", stop="content", after_tokens=0, error=True
@@ -118,6 +120,7 @@ TRIGGERS: Final[dict[str, Trigger]] = {
     "drop_after_usage": _cut("closes after finish and usage, before [DONE]", "terminal", "fin"),
     "hang_before_done": _cut("finish and usage, then silence in place of [DONE]", "terminal", "hang"),
     "hang_after_done": _cut("everything but the end of the HTTP body, then silence", "end", "hang"),
+    "html_body": _quirk("200 with an HTML page in place of a JSON body", "html"),
     "empty_answer": _quirk("finishes without content", "empty_answer"),
     "usage_zero": _quirk("usage of zeros", "usage_zero"),
     "no_usage": _quirk("no usage at all", "no_usage"),
@@ -129,6 +132,9 @@ TRIGGERS: Final[dict[str, Trigger]] = {
     "object_arguments": _quirk("tool call arguments as an object, not a string", "object_arguments"),
     "stop_with_tools": _quirk("a tool call with finish_reason stop", "stop_with_tools"),
     "shuffled_choices": _quirk("with n > 1 the last choice comes first", "shuffled_choices"),
+    "signed_thinking": _quirk(
+        "reasoning_details: each text, then its signature and an encrypted block", "signed_thinking"
+    ),
     "length": _quirk("finish_reason length", "length"),
     "repeat_ids": _quirk("id and model change per chunk, tool fragments repeat id and name", "repeat_ids"),
     "split_utf8": _quirk("Devanagari and emoji, written one byte at a time", "split_utf8"),
@@ -148,8 +154,8 @@ def _named(name: str, first_time: Callable[[str], bool]) -> Trigger:
     word, colon, argument = name.partition(":")
     if not colon and name in TRIGGERS:
         return TRIGGERS[name]
-    if word == "fail_once" and argument:
-        return TRIGGERS["fail_once:KEY"] if first_time(argument) else GOOD
+    if word in ("fail_once", "hang_once") and argument:
+        return TRIGGERS[f"{word}:KEY"] if first_time(argument) else GOOD
     if word == "late_error" and argument.isdecimal():
         return replace(TRIGGERS["late_error:MS"], delay_ms=int(argument))
     raise CueError(f"there is no trigger {name!r}: `python -m scripts.simulator --help` lists them")
