@@ -77,6 +77,15 @@ def pointed_at(simulator_url: str, settings: Settings) -> Settings:
         sarvam_base_url=f"{simulator_url}/sarvam",
         fast_api_key=Secret("simulated"),
         fast_base_url=f"{simulator_url}/openai/v1",
+        serper_api_key=Secret("simulated"),
+        serper_base_url=f"{simulator_url}/serper",
+        exa_api_key=Secret("simulated"),
+        exa_base_url=f"{simulator_url}/exa",
+        tavily_api_key=Secret("simulated"),
+        tavily_base_url=f"{simulator_url}/tavily",
+        brave_api_key=Secret("simulated"),
+        brave_base_url=f"{simulator_url}/brave",
+        searxng_base_url=f"{simulator_url}/searxng",
     )
 
 

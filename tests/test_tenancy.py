@@ -29,6 +29,7 @@ EXCEPTIONS = {
         "open_holds": "three numbers for the operator",
     },
     "migrations": dict.fromkeys(("schema_version", "migrate_job", "moved_to"), "the schema is one for all tenants"),
+    "responses": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "postgres_role": {"unbound_role": "who we are to the database; reads no row of ours"},
     "tenants": {
         "upsert_tenant": "makes the tenant",
@@ -52,6 +53,7 @@ EVERY_TENANT_PLACES: Final = {
         "BooksWatch.go_round": "which tenants there are; each is then looked at by itself",
     },
     "app/usecases/models.py": dict.fromkeys(("Models.open", "Models.run_reloader"), "the catalog is one for all"),
+    "app/usecases/responses.py": {"Responses.sweep": "deletes what is past its time, whose ever it is"},
     "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
     "scripts/launching/demo.py": dict.fromkeys(("open_demo", "_works"), "whose the key in run.json is, if anybody's"),
     "scripts/seeding/target.py": {"Target.write": "a seed file makes many tenants, all of them or none"},

@@ -11,9 +11,11 @@ import pytest
 from quart import Quart
 
 from app.api.app import create_app
+from app.api.messages import PREFIXES
 from app.core.identity import new_key
 from tests.databases import open_view
 from tests.e2e.calling import Caller, elsewhere, open_caller, question
+from tests.e2e.speaking import recording
 from tests.house import Customer, add_customer
 
 #: "operator": opened by a secret of the installation's own, and not there without one (tests/observability).
@@ -28,10 +30,37 @@ ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("GET", "/v1/credits"): "authenticated",
     ("GET", "/v1/generation"): "authenticated",
     ("POST", "/v1/chat/completions"): "billable",
+    ("POST", "/v1/audio/transcriptions"): "billable",
+    ("POST", "/v1/audio/translations"): "billable",
+    ("POST", "/v1/audio/speech"): "billable",
+    ("POST", "/v1/search"): "billable",
+    ("POST", "/v1/images/generations"): "billable",
+    ("POST", "/v1/embeddings"): "billable",
+    ("POST", "/v1/responses"): "billable",
+    ("GET", "/v1/responses/<response_id>"): "authenticated",
+    ("DELETE", "/v1/responses/<response_id>"): "authenticated",
+    ("GET", "/v1/responses/<response_id>/input_items"): "authenticated",
+    ("POST", "/v1/responses/<response_id>/cancel"): "authenticated",
+    **{("GET", f"{twin}/models"): "authenticated" for twin in ("/v1/v1", "/anthropic/v1")},
+    **{("GET", f"{twin}/models/<path:model_id>"): "authenticated" for twin in ("/v1/v1", "/anthropic/v1")},
+    **{("POST", f"{prefix}/messages"): "billable" for prefix in PREFIXES},
+    **{("POST", f"{prefix}/messages/count_tokens"): "authenticated" for prefix in PREFIXES},
 }
-#: A good request for each billable route: its body. The provider's answer is [tokens=2] long.
+#: A good request for each billable route, and for others that take one. The provider's answer is [tokens=2] long.
 GOOD: Final[dict[str, dict[str, Any]]] = {
     "/v1/chat/completions": question("[tokens=2]", "kimi-k2.6", max_tokens=8),
+    "/v1/audio/speech": {"model": "aura-2-en", "input": "Good morning."},
+    "/v1/search": {"query": "what is trio"},
+    "/v1/images/generations": {"model": "lucid-origin", "prompt": "a lamp"},
+    "/v1/embeddings": {"model": "bge-m3", "input": "a lamp"},
+    "/v1/responses": {"model": "kimi-k2.6", "input": "[tokens=2]", "max_output_tokens": 8},
+    **{f"{prefix}/messages": question("[tokens=2]", "kimi-k2.6", max_tokens=8) for prefix in PREFIXES},
+    **{f"{prefix}/messages/count_tokens": question() for prefix in PREFIXES},
+}
+#: The same for routes that take a recording: the fields of its form.
+FORMS: Final[dict[str, dict[str, str]]] = {
+    "/v1/audio/transcriptions": {"model": "nova-3"},
+    "/v1/audio/translations": {"model": "saaras:v3"},
 }
 PUBLIC, AUTHENTICATED, BILLABLE = (
     [route for route, policy in ROUTES.items() if policy == wanted]
@@ -77,7 +106,7 @@ def test_a_route_that_is_looked_up_directly_is_in_the_url_map_too() -> None:
 
 
 def test_every_billable_route_has_a_good_request_to_walk_with() -> None:
-    assert {path for _, path in BILLABLE} == set(GOOD)
+    assert {path for _, path in BILLABLE} <= set(GOOD) | set(FORMS)
 
 
 @pytest.fixture
@@ -92,10 +121,12 @@ async def knock(caller: Caller, route: tuple[str, str], key: str | None, **heade
     authorization = {} if key is None else {"authorization": f"Bearer {key}"}
     path = path.replace("<path:model_id>", "kimi-k2.6")
     caller.http.headers.pop("authorization", None)
-    body = GOOD.get(path)
-    reply = await caller.http.request(method, path, json=body, headers={**authorization, **headers})
-    error = reply.json().get("error") or {}
-    return reply.status_code, error.get("code")
+    sent: dict[str, Any] = {"json": GOOD.get(path)}
+    if path in FORMS:
+        sent = {"data": FORMS[path], "files": {"file": ("speech.wav", recording(), "audio/wav")}}
+    reply = await caller.http.request(method, path, headers={**authorization, **headers}, **sent)
+    error = reply.json().get("error") or {} if "json" in reply.headers["content-type"] else {}
+    return reply.status_code, error.get("code") or error.get("details", {}).get("error_code")
 
 
 def another(caller: Caller, name: str, **settings: Any) -> Customer:
@@ -135,7 +166,7 @@ async def test_any_other_route_needs_a_live_key_whatever_else_is_sent(caller: Ca
 @pytest.mark.parametrize("route", AUTHENTICATED)
 async def test_an_authenticated_route_serves_its_key_and_costs_nothing(caller: Caller, route: tuple[str, str]) -> None:
     status, code = await knock(caller, route, caller.house.customer.key)
-    assert (status, code) in {(200, None), (400, "missing_required_parameter")}
+    assert (status, code) in {(200, None), (400, "missing_required_parameter"), (404, "not_found")}
     assert spent(caller, caller.house.customer) == NOTHING
 
 

@@ -182,7 +182,7 @@ def test_a_provider_that_is_not_available_is_left_out(catalog: Catalog) -> None:
 
 def test_a_target_carries_its_routes_options(catalog: Catalog) -> None:
     (target,) = targets(catalog.models["flux-2-dev"], available=lambda _: True)
-    assert target.options == {"request": "multipart", "reply": "base64"}
+    assert target.options == {"request": "multipart", "reply": "base64", "steps": 50}
 
 
 # Keys limited to some models

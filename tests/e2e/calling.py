@@ -24,6 +24,8 @@ from tests.house import House, open_house
 
 T = TypeVar("T")
 Json = dict[str, Any]
+#: What the gateway asks providers besides what its clients want.
+LOOKUPS: Final = ("/models", "/key", "/credits", "/generation")
 CHAT: Final = "/v1/chat/completions"
 DONE: Final = "[DONE]"
 #: One model of each dialect, by the name the simulator gives the dialect.
@@ -166,14 +168,14 @@ class Caller:
         return data
 
     @asynccontextmanager
-    async def stream(self, body: Json, **headers: str) -> AsyncIterator[Stream]:
+    async def stream(self, body: Json, path: str = CHAT, **headers: str) -> AsyncIterator[Stream]:
         """Send `body` with `stream` true on a new connection; leaving the block hangs up."""
         address = urlsplit(self.house.url)
         content = msgspec.json.encode({**body, "stream": True})
         sent = {"host": address.netloc, "content-length": str(len(content)), **self.house.headers}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         http = h11.Connection(h11.CLIENT)
-        request = h11.Request(method="POST", target=CHAT, headers=list(sent.items()))
+        request = h11.Request(method="POST", target=path, headers=list(sent.items()))
         head = http.send(request) or b""
         async with await trio.open_tcp_stream(address.hostname or "", address.port or 80) as socket:
             await socket.send_all(head + (http.send(h11.Data(data=content)) or b""))
@@ -191,7 +193,8 @@ class Caller:
 
     def upstream(self, tag: str | None = None) -> list[Record]:
         """What the providers were asked to answer, with this tag."""
-        return [record for record in self.house.book.records(tag) if record.path.endswith("/completions")]
+        records = self.house.book.records(tag)
+        return [record for record in records if not record.path.partition("?")[0].endswith(LOOKUPS)]
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the database says, oldest first."""

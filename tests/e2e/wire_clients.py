@@ -97,6 +97,7 @@ async def _connect(url: str, receive_buffer: int | None) -> trio.socket.SocketTy
 class H1Client:
     """HTTP/1.1 on a connection of its own."""
 
+    path = CHAT
     #: Sent behind the request: a server that stops reading there does not see the hang-up that follows.
     extra = b""
     receive_buffer: int | None = None
@@ -111,9 +112,9 @@ class H1Client:
         return cls(await _connect(url, cls.receive_buffer))
 
     def request(self, key: str, body: bytes) -> bytes:
-        """The bytes of a chat request; send them as you like."""
+        """The bytes of a request to `path`; send them as you like."""
         headers = [("host", "gateway"), ("authorization", f"Bearer {key}"), ("content-length", str(len(body)))]
-        head = self._http.send(h11.Request(method="POST", target=CHAT, headers=headers)) or b""
+        head = self._http.send(h11.Request(method="POST", target=self.path, headers=headers)) or b""
         data = self._http.send(h11.Data(data=body)) or b""
         self._http.send(h11.EndOfMessage())
         return head + data + self.extra

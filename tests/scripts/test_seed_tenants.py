@@ -44,6 +44,7 @@ name = "server"
 permissions = ["llm", "stt"]
 scopes = "usage:read"
 allowed_models = ["kimi-k2.6", "local/mine"]
+allowed_search_providers = ["exa"]
 rpm = 120
 budget = 50
 expires_in_days = 90
@@ -134,6 +135,7 @@ def test_a_key_may_do_what_the_file_says(settings: Settings, write: Write, capsy
     assert (principal.plan, principal.rpm, principal.budget_ucr) == ("starter", 120, 50_000_000)
     assert (principal.permissions, principal.scopes) == ({"llm", "stt"}, {"usage:read"})
     assert principal.allowed_models == {"kimi-k2.6", "local/mine"}
+    assert principal.allowed_search_providers == {"exa"}
     assert 0 <= before + 90 * DAY_US - principal.expires_us < 60_000_000
 
 
@@ -253,20 +255,20 @@ def test_json_and_csv_say_the_same_as_toml(
         "keys": [
             {
                 **{"name": "server", "permissions": "llm stt", "scopes": ["usage:read"], "rpm": 120, "budget": 50},
-                **{"allowed_models": "kimi-k2.6,local/mine", "expires_in_days": 90},
+                **{"allowed_models": "kimi-k2.6,local/mine", "allowed_search_providers": "exa", "expires_in_days": 90},
             },
             {"name": "fixed", "key": VALUE},
         ],
         "grants": [{"ref": "pilot", "amount": 250.5}],
     }
     csv = f"""\
-kind,tenant,name,plan,monthly_budget,email,role,key,permissions,scopes,allowed_models,rpm,budget,expires_in_days,ref,amount
-member,Acme,,,,jo@acme.example,owner,,,,,,,,,
-tenant,Acme,,starter,500,,,,,,,,,,,
-member,Acme,,,,al@acme.example,agent,,,,,,,,,
-key,Acme,server,,,,,,"llm,stt",usage:read,kimi-k2.6 local/mine,120,50,90,,
-key,Acme,fixed,,,,,{VALUE},,,,,,,,
-grant,Acme,,,,,,,,,,,,,pilot,250.5
+kind,tenant,name,plan,monthly_budget,email,role,key,permissions,scopes,allowed_models,allowed_search_providers,rpm,budget,expires_in_days,ref,amount
+member,Acme,,,,jo@acme.example,owner,,,,,,,,,,
+tenant,Acme,,starter,500,,,,,,,,,,,,
+member,Acme,,,,al@acme.example,agent,,,,,,,,,,
+key,Acme,server,,,,,,"llm,stt",usage:read,kimi-k2.6 local/mine,exa,120,50,90,,
+key,Acme,fixed,,,,,{VALUE},,,,,,,,,
+grant,Acme,,,,,,,,,,,,,,pilot,250.5
 """
     for text, name in ((json.dumps({"tenants": [table]}), "seed.json"), (csv, "seed.csv")):
         capsys.readouterr()
@@ -287,6 +289,7 @@ grant,Acme,,,,,,,,,,,,,pilot,250.5
         ('"stt"]', '"fly"]', "seed.toml: Acme.keys[0]: permissions: has 'fly'; use *, llm"),
         ("usage:read", "usage", "seed.toml: Acme.keys[0]: scopes: has 'usage'"),
         ('"kimi-k2.6"', '"kimi-k2.66"', "Acme.keys[0]: allowed_models: has 'kimi-k2.66', which is no id"),
+        ('["exa"]', '["bing"]', "Acme.keys[0]: allowed_search_providers: has 'bing'; use *, serper"),
         ("rpm = 120", "rpm = 0", "seed.toml: Acme.keys[0]: rpm: is 0; write a whole number of at least 1"),
         ("rpm = 120", "rps = 120", "seed.toml: Acme.keys[0]: rps: is not a known key"),
         ("budget = 50\n", "budget = -1\n", "seed.toml: Acme.keys[0]: budget: is -1; write credits"),

@@ -187,3 +187,15 @@ def test_drop_after_usage_has_usage_and_no_done() -> None:
     steps = list(script_of("drop_after_usage", stream=True, **USAGE).steps)
     assert "[DONE]" not in events_of(steps)
     assert steps[-1].usage is not None
+
+
+def test_signed_thinking_sends_details_with_each_text_and_its_signature_behind_them() -> None:
+    said = deltas(stream("signed_thinking", reasoning_effort="high", max_tokens=20))
+    details = [delta["reasoning_details"] for delta in said if "reasoning_details" in delta]
+    *texts, (signature, encrypted) = details
+    assert [text["text"] for (text,) in texts] == [
+        delta["reasoning_content"] for delta in said if delta.get("reasoning_content")
+    ]
+    assert (signature["index"], encrypted["index"]) == (0, 1)
+    assert signature["signature"]
+    assert encrypted["data"]
