@@ -16,6 +16,7 @@ from app.core.tokens import count_text
 #: A token is at least one byte, a character at most four.
 WIDEST_CHAR: Final = 4
 SMALL_TEXT: Final = 2048
+MANY_PIECES: Final = 256
 
 CancelSemantics = Literal["stops_billing", "bills_anyway", "unknown"]
 
@@ -69,7 +70,9 @@ class Tally:
         return self.price.tokens_ucr(self.prompt_tokens, self._counted)
 
     def mark(self) -> int:
-        """A point to go back to with `add_what_fits`."""
+        """A point to go back to with `add_what_fits`, until the next mark."""
+        if len(self._pieces) > MANY_PIECES:  # a short string is mostly its own head
+            self._pieces[:] = [self.text()]
         return len(self._pieces)
 
     def add_what_fits(self, mark: int, deltas: list[Delta], limit_ucr: int) -> list[Delta]:
@@ -77,7 +80,7 @@ class Tally:
         self._rewind(mark)
         fitting: list[Delta] = []
         for delta in deltas:
-            before = self.mark()
+            before = len(self._pieces)
             self.add([delta])
             if self.running_cost_ucr(0) > limit_ucr:
                 self._rewind(before)

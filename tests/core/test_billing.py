@@ -124,3 +124,16 @@ def test_what_fits_is_the_longest_beginning_that_the_limit_pays_for(
     if len(fitting) < len(more):
         tally.add([more[len(fitting)]])
         assert tally.running_cost_ucr(0) > limit_ucr - PRICE.tokens_ucr(0, SEAM)
+
+
+def test_a_long_answer_is_kept_in_few_pieces_and_can_still_be_cut() -> None:
+    tally = Tally(PRICE, 0)
+    for number in range(2000):
+        mark = tally.mark()
+        tally.add([Delta(content=f"{number} ")])
+    assert tally.text() == "".join(f"{number} " for number in range(2000))
+    assert tally.mark() < 300
+    mark = tally.mark()
+    tally.add([Delta(content="too much")])
+    assert tally.add_what_fits(mark, [Delta(content="too much")], 0) == []
+    assert tally.text().endswith("1999 ")
