@@ -24,6 +24,8 @@ ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/metrics"): "operator",
+    ("GET", "/api/v1/models"): "public",
+    ("GET", "/api/v1/models/<path:model_id>"): "public",
     ("GET", "/api/v1/models/access"): "public",
     ("GET", "/v1/models"): "authenticated",
     ("GET", "/v1/models/<path:model_id>"): "authenticated",

@@ -75,6 +75,25 @@ async def test_one_model_is_found_by_any_of_its_names(caller: Caller) -> None:
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found"), name
 
 
+async def test_the_catalog_is_public_and_filtered_on_request(caller: Caller) -> None:
+    async def ids(**query: str) -> set[str]:
+        reply = await caller.http.get("/api/v1/models", params=query, headers={"authorization": ""})
+        assert reply.status_code == 200, reply.text
+        return {entry["id"] for entry in reply.json()["data"]}
+
+    listed = {entry["id"] for entry in (await caller.http.get("/v1/models")).json()["data"]}
+    assert await ids() == listed
+    assert await ids(free="true") | await ids(free="false") == listed
+    assert await ids(free="true") < listed
+    assert "bulbul:v3" in await ids(category="tts")
+    assert "kimi-k2.6" not in await ids(category="tts")
+    one = await caller.http.get("/api/v1/models/openai/gpt-5.4", headers={"authorization": ""})
+    assert (one.status_code, one.json()["id"]) == (200, "openai/gpt-5.4")
+    for query in ({"category": "poems"}, {"free": "maybe"}):
+        refused = await caller.http.get("/api/v1/models", params=query)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(query)))
+
+
 async def test_which_plan_may_call_what_is_public(caller: Caller) -> None:
     reply = await caller.http.get("/api/v1/models/access", headers={"authorization": ""})
     plans = reply.json()["plans"]
