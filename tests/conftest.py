@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.databases import Databases, open_databases, sqlite_url
 
+# A gateway's log must not stand in what a test reads from standard output.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 # A busy machine must not fail a test for being slow; CI searches the same examples every time.
 settings.register_profile(
     "house",

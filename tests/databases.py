@@ -38,7 +38,9 @@ def sqlite_url(folder: Path) -> str:
 _SHAPE: Final = """
     SELECT relname, relkind, relnatts, relchecks, relrowsecurity, relforcerowsecurity FROM pg_class
     WHERE relnamespace = 'public'::regnamespace ORDER BY relname"""
-_OTHERS: Final = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_OTHERS: Final = """
+    FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'"""  # autovacuum is not ours to end
 
 
 class Databases:

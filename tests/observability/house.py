@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,9 +52,13 @@ class Watcher:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """One that is free, as are the next ones: below those that the system gives to whoever connects somewhere."""
+    for port in random.sample(range(15_000, 30_000), 50):
+        with suppress(OSError), ExitStack() as stack:
+            for number in range(port, port + 3):
+                stack.enter_context(socket.create_server(("127.0.0.1", number)))
+            return port
+    raise AssertionError("no port is free")
 
 
 @asynccontextmanager
