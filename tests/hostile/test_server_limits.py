@@ -94,7 +94,8 @@ async def test_a_server_out_of_file_descriptors_accepts_again_when_there_are_som
                     assert await peer.until(b"ok 0")
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert {(entry["event"], entry["reason"]) for entry in logs} == {("accept_paused", "EMFILE")}
+    told = {(entry["event"], entry.get("reason")) for entry in logs if not entry["event"].startswith("otel.")}
+    assert told == {("accept_paused", "EMFILE")}
 
 
 async def test_a_client_that_does_not_read_is_cut_at_the_write_deadline_and_its_application_hears_it() -> None:
