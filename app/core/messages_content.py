@@ -115,8 +115,7 @@ def _result_images(block: ToolResultBlock) -> list[Json]:
 def _part(block: Block) -> Json:
     if isinstance(block, ImageBlock):
         source = block.source
-        inline = isinstance(source, Base64Source)
-        url = f"data:{source.media_type};base64,{source.data}" if inline else source.url  # type: ignore[union-attr]
+        url = f"data:{source.media_type};base64,{source.data}" if isinstance(source, Base64Source) else source.url
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "text", "text": _text(block)}
 
