@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import litellm, scaling_report
+from scripts.bench import litellm, scaling_report, surfaces
 from scripts.bench.figures import LOADS, Kind, Measure, Scaled, System, number
 from scripts.bench.machine import describe
 from scripts.bench.plot import svg
@@ -19,6 +19,7 @@ from scripts.bench.processes import BenchError
 from scripts.bench.report import as_json, render
 from scripts.bench.run import RunPlan, run
 from scripts.bench.scaling import ScalingPlan, run_scaling
+from scripts.bench.surfaces import SurfaceMeasure, run_surfaces
 from scripts.bench.systems import ROOT
 from scripts.bench.wrk import find_wrk
 
@@ -43,6 +44,9 @@ JSON load comes from wrk where it is installed, else from the generator in Pytho
 
 --scaling measures something else: this gateway with 1 and 2 workers on SQLite and with 1, 2 and 3 replicas on
 PostgreSQL, for 1 tenant and for 50, beside echo; its table explains itself.
+
+--surfaces measures chat completions, responses and messages beside each other: what a stream and a whole answer cost
+the gateway on each.
 """
 SYSTEMS: Final[tuple[System, ...]] = get_args(System)
 
@@ -52,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     about = describe(ROOT)
-    return _scaling(options, about) if options.scaling else _loads(options, about)
+    if options.scaling:
+        return _scaling(options, about)
+    return _surfaces(options, about) if options.surfaces else _loads(options, about)
 
 
 def _loads(options: argparse.Namespace, about: dict[str, object]) -> int:
@@ -90,6 +96,23 @@ def _scaling(options: argparse.Namespace, about: dict[str, object]) -> int:
     if measures:
         print(scaling_report.render(measures))
         options.out.write_bytes(scaling_report.as_json(measures, about))
+        print(f"\nWritten: {options.out}")
+    return code
+
+
+def _surfaces(options: argparse.Namespace, about: dict[str, object]) -> int:
+    measures: list[SurfaceMeasure] = []
+
+    def measure() -> None:
+        with closing(run_surfaces(options.seconds, options.rounds, _say)) as found:
+            for one in found:
+                measures.append(one)
+                _say(surfaces.progress(one))
+
+    code = _exit_code(measure)
+    if measures:
+        print(surfaces.render(measures))
+        options.out.write_bytes(surfaces.as_json(measures, about))
         print(f"\nWritten: {options.out}")
     return code
 
@@ -164,11 +187,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--litellm", action="store_true", help="install LiteLLM into .venv-litellm if it is not there")
     parser.add_argument("--scaling", action="store_true", help="processes and engines in place of the loads above")
+    parser.add_argument("--surfaces", action="store_true", help="the chat surfaces in place of the loads above")
     parser.add_argument("--no-wrk", action="store_true", help="JSON load from Python even where wrk is installed")
-    parser.add_argument("--out", type=Path, help="default: bench-results.json, or bench-scaling.json")
+    parser.add_argument("--out", type=Path, help="default: bench-results.json, or bench-scaling.json, ...")
     parser.add_argument("--plot", type=Path, default=Path("bench.svg"), help="default: %(default)s")
     options = parser.parse_args(arguments)
-    options.out = options.out or Path("bench-scaling.json" if options.scaling else "bench-results.json")
+    name = "scaling" if options.scaling else "surfaces" if options.surfaces else "results"
+    options.out = options.out or Path(f"bench-{name}.json")
     if options.seconds < 1 or options.rounds < 1:
         parser.error("--seconds and --rounds are at least 1")
     return options

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final
 
 from scripts.bench.questions import HOST
-from scripts.bench.responses import ResponseReader, StreamReader
+from scripts.bench.responses import EventReader, ResponseReader, StreamReader
 
 _READ_BYTES: Final = 64 * 1024
 _SAMPLE: Final = 300
@@ -34,6 +34,7 @@ class Load:
     seconds: float
     streamed: bool
     grace_s: float = 15.0
+    reader: Callable[[], EventReader] = StreamReader
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class _Call:
     end: float
     burst: bool
     http: ResponseReader = field(default_factory=ResponseReader)
-    stream: StreamReader = field(default_factory=StreamReader)
+    stream: EventReader = field(default_factory=StreamReader)
     sample: bytes = b""
     last_token: float | None = None
 
@@ -129,7 +130,7 @@ class _Call:
         if self.http.status != 200:
             return f"status {self.http.status}: {self.sample.decode(errors='replace')}"
         if streamed and (self.stream.error or not self.stream.done or self.last_token is None):
-            return self.stream.error or "the stream ended without text or without [DONE]"
+            return self.stream.error or "the stream ended without text or without its end mark"
         return None
 
 
@@ -158,7 +159,7 @@ class _Line:
     def ask(self, end: float) -> None:
         """Begin the next call. A connection that is found closed shows it at the next `hear`."""
         payload = self._load.request(self._index, self._turn)
-        self._call = _Call(perf_counter(), end, burst=self._turn == 0)
+        self._call = _Call(perf_counter(), end, burst=self._turn == 0, stream=self._load.reader())
         self._turn += 1
         with suppress(OSError):
             self._sock.sendall(payload)

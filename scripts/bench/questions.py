@@ -40,8 +40,12 @@ def short_body(door: Door) -> bytes:
 
 def stream_body(door: Door, line: int, turn: int) -> bytes:
     """Asks for a paced stream; its length depends on the line and on which of the line's calls it is."""
+    return _body(door, stream_prompt(line, turn), stream=True)
+
+
+def stream_prompt(line: int, turn: int) -> str:
     tokens = STREAM_TOKENS - STREAM_JITTER + (7 * line + 11 * turn) % (2 * STREAM_JITTER + 1)
-    return _body(door, f"Tell me a story. [pace={STREAM_PACE}][tokens={tokens}]", stream=True)
+    return f"Tell me a story. [pace={STREAM_PACE}][tokens={tokens}]"
 
 
 def request(door: Door, body: bytes) -> bytes:

@@ -1,6 +1,8 @@
-"""Answers read from bytes as they arrive: HTTP/1.1 framing, and the tokens of a chat stream. Pure and cheap."""
+"""Answers read from bytes as they arrive: HTTP/1.1 framing, and the tokens of a stream. Pure and cheap."""
 
 from __future__ import annotations
+
+from typing import Final, Protocol
 
 import msgspec
 
@@ -80,6 +82,15 @@ class _Chunk(msgspec.Struct):
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
+class EventReader(Protocol):
+    """Reads one stream: `feed` says how many tokens are complete, `done` whether its end mark came."""
+
+    done: bool
+    error: str | None
+
+    def feed(self, body: bytes) -> int: ...
+
+
 class StreamReader:
     """The events of one chat stream: how many carried text, whether `[DONE]` came, and the first error in it."""
 
@@ -106,3 +117,42 @@ class StreamReader:
         if bytes(chunk.error) not in {b"", b"null"} and self.error is None:
             self.error = bytes(chunk.error).decode(errors="replace")
         return any(choice.delta.content for choice in chunk.choices)
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+#: What carries a token, and what ends the stream, of `/v1/responses` and of `/v1/messages`.
+RESPONSES: Final = ("response.output_text.delta", "response.completed")
+MESSAGES: Final = ("content_block_delta", "message_stop")
+
+
+class TypedReader:
+    """The events of a stream whose data says its own type: how many of type `token`, and whether `end` came."""
+
+    __slots__ = ("_buffer", "_end", "_token", "done", "error")
+
+    def __init__(self, token: str, end: str) -> None:
+        self.done = False
+        self.error: str | None = None
+        self._token = token
+        self._end = end
+        self._buffer = b""
+
+    def feed(self, body: bytes) -> int:
+        """How many tokens are complete with `body`."""
+        *lines, self._buffer = (self._buffer + body).split(b"\n")
+        types = [self._type(line[5:]) for line in lines if line.startswith(b"data:")]
+        self.done = self.done or self._end in types
+        return types.count(self._token)
+
+    def _type(self, data: bytes) -> str:
+        try:
+            found = _TYPED.decode(data).type
+        except msgspec.DecodeError as problem:
+            found = f"error: {problem}"
+        if self.error is None and ("error" in found or "failed" in found):
+            self.error = data.decode(errors="replace")
+        return found
