@@ -18,7 +18,8 @@ COPY scripts scripts
 COPY app app
 COPY deploy/healthcheck.py deploy/healthcheck.py
 RUN /opt/venv/bin/python -m compileall -q .
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000 DATABASE_URL=sqlite:////data/gateway.db
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000 \
+    DATABASE_URL=sqlite:////data/gateway.db BLOB_DIR=/data/blobs
 USER gateway
 VOLUME /data
 EXPOSE 8000

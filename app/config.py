@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
+from app.core.addresses import read_networks
+
 Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
 SearchProviderName = Literal["serper", "exa", "tavily", "brave", "searxng"]
 MIN_SECRET: Final = 16
@@ -79,6 +81,10 @@ class Settings:
     search_default_provider: SearchProviderName = setting("serper", "who answers a search that names no provider")
     search_deadline_s: float = setting(5.0, "a search provider that has not answered by then is given up for the next")
     dashboard_origin: str = setting("", "origin that may send cookies, such as https://app.example.com")
+    registration: Literal["open", "closed"] = setting("open", "closed: new organisations come from seeds only")
+    trusted_proxies: str = setting(
+        "", "addresses or networks of your proxies, separated by commas: their X-Forwarded-For says who asks"
+    )
     max_parallel: int = setting(512, "calls in flight to one provider's host")
     body_cap_bytes: int = setting(20 * 1024 * 1024, "largest request body")
     first_byte_grace_s: float = setting(0.08, "a stream begins after this long even if no provider has answered")
@@ -100,6 +106,14 @@ class Settings:
     access_log: bool = setting(True, "one JSON line per request")
     access_log_file: str = setting("", "file that these lines are appended to; empty is standard output")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "what the log shows")
+    public_url: str = setting(
+        "", "address that links in answers begin with, such as https://api.example.com; empty takes each request's own"
+    )
+    blob_dir: str = setting("data/blobs", "folder for images that were made; workers and machines share it")
+    image_history_days: int = setting(30, "how long images are kept for their history; 0 keeps none")
+    webhook_allow_private: bool = setting(
+        False, "webhooks may use http and hosts that are not public: for development only"
+    )
     metrics_port: int = setting(0, "port for /metrics, /readyz, /healthz without a token; a worker adds its number")
     metrics_host: str = setting("127.0.0.1", "address of that port")
     metrics_token: Secret = setting(Secret(), "opens /metrics on the main port to this Bearer token too")
@@ -142,10 +156,12 @@ class Settings:
             faults.append("CERTFILE and KEYFILE go together: set both or none")
         if bool(self.cloudflare_api_token) != bool(self.cloudflare_account_id):
             faults.append("CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID go together: set both or none")
-        for name in ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName)):
-            url = getattr(self, f"{name}_base_url")
+        providers = ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName))
+        for name in (*(f"{provider}_base_url" for provider in providers), "public_url"):
+            url = getattr(self, name)
             if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-                faults.append(f"{name.upper()}_BASE_URL: {url!r} is not an http or https URL")
+                faults.append(f"{name.upper()}: {url!r} is not an http or https URL")
+        faults += _proxy_faults(self.trusted_proxies)
         if self.port > HIGHEST_PORT:
             faults.append(f"PORT: {self.port} is above {HIGHEST_PORT}")
         if self.metrics_port > HIGHEST_PORT:
@@ -161,14 +177,25 @@ class Settings:
         return faults
 
 
-#: Numbers for which 0 means something: any free port, at once, the dialect's own.
-MAY_BE_ZERO: Final = ("port", "metrics_port", "first_byte_grace_s", "first_byte_s", "drain_grace_s", "drain_s")
+#: Numbers for which 0 means something: any free port, at once, the dialect's own, none.
+MAY_BE_ZERO: Final = (
+    *("port", "metrics_port", "first_byte_grace_s", "first_byte_s", "drain_grace_s", "drain_s"),
+    "image_history_days",
+)
 #: Words of the annotations that are names.
 NAMED_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "Flavour": get_args(Flavour),
     "SearchProviderName": get_args(SearchProviderName),
 }
 FIELDS: Final = tuple((each.name.upper(), each.default, each.metadata["doc"]) for each in fields(Settings))
+
+
+def _proxy_faults(networks: str) -> list[str]:
+    try:
+        read_networks(networks)
+    except ValueError as error:
+        return [f"TRUSTED_PROXIES: {error}; write addresses or networks such as 10.0.0.0/8, ::1"]
+    return []
 
 
 def _read(text: str, kind: type, annotation: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -12,6 +13,7 @@ from app.core.errors import UpstreamError, first_error
 from app.main import open_storage
 from app.providers.registry import open_chat_providers, search_backends
 from app.storage import ledger
+from app.storage.blobs import Blobs
 from app.storage.database import EVERY_TENANT
 from app.storage.engines import shown
 from app.storage.migrations import NewerDatabase
@@ -42,7 +44,8 @@ class Finding:
 
 async def run(settings: Settings) -> int:
     """Print findings; 0 when nothing is wrong that stops the gateway, else 1."""
-    findings = [_secret(settings), *await _database(settings), *await _providers(settings), _search(settings)]
+    findings = [_secret(settings), *await _database(settings), await _blobs(settings)]
+    findings += [*await _providers(settings), _search(settings)]
     for finding in findings:
         print(f"{'ok  ' if finding.good else 'FIX '} {finding.what}")  # noqa: T201 - a command speaks to its user
         if finding.advice:
@@ -76,6 +79,16 @@ async def _database(settings: Settings) -> list[Finding]:
         advice = "Check the path, its permissions and the free space."
         findings.append(Finding(False, f"{where}: {first_error(group)}", advice))
     return findings
+
+
+async def _blobs(settings: Settings) -> Finding:
+    """Generations go on without it, but nobody would see their images again."""
+    try:
+        await Blobs(Path(settings.blob_dir)).check()
+    except OSError as error:
+        advice = "Make it a folder that the gateway may write to; workers and machines share it. No image is kept now."
+        return Finding(False, f"BLOB_DIR {settings.blob_dir}: not writable ({error.strerror or error})", advice)
+    return Finding(True, f"BLOB_DIR {settings.blob_dir}: writable")
 
 
 def _search(settings: Settings) -> Finding:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import structlog
 import trio
@@ -18,27 +19,50 @@ from app.api.services import ApiServices
 from app.api.stream import StreamRules
 from app.config import Settings
 from app.core import tokens
+from app.core.addresses import read_networks
 from app.core.errors import UpstreamError, error_places
+from app.core.image_links import ImageLinks
+from app.core.sealing import Sealer
 from app.monitoring import Monitoring, Watched
 from app.observability.log import process_names
 from app.observability.observer import open_observer
 from app.providers.breaker import Breakers
 from app.providers.chat import ChatProvider
+from app.providers.receivers import Receivers
 from app.providers.registry import open_chat_providers, open_search_providers
 from app.server.serve import serve, watch_signals
 from app.server.settings import ServerSettings
+from app.storage.blobs import Blobs
 from app.storage.database import Database, open_database
 from app.storage.engines import open_engine
 from app.storage.migrations import migrate
 from app.usecases.access import Access
+from app.usecases.accounts import Accounts, Doors
+from app.usecases.bots import Bots
 from app.usecases.chat import ChatServices
+from app.usecases.conversations import Conversations
+from app.usecases.credits import Credits
+from app.usecases.deliveries import Deliveries
+from app.usecases.delivery_log import DeliveryLog
+from app.usecases.idempotency import Idempotency
+from app.usecases.image_history import ImageHistory
+from app.usecases.images import ImageServices
+from app.usecases.keys import Keys
 from app.usecases.local_models import local_models
 from app.usecases.meter import Meter
 from app.usecases.models import Models
+from app.usecases.outbox_upkeep import OutboxUpkeep
+from app.usecases.passwords import Passwords
+from app.usecases.profile import Profiles
 from app.usecases.responses import Responses
 from app.usecases.routed import RoutedServices
 from app.usecases.search import SearchServices
+from app.usecases.sessions import Sessions
+from app.usecases.team import Team
+from app.usecases.throttle import Throttle
 from app.usecases.transcribe import AudioServices
+from app.usecases.usage import Usage
+from app.usecases.webhooks import Webhooks
 from catalog.documents import CatalogError
 
 log = structlog.get_logger(__name__)
@@ -87,16 +111,38 @@ async def run_gateway(
             chat = ChatServices(meter, models, providers, breakers, settings.secret_key, observer)
             rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
             access = Access(db, settings.secret_key.encode())
+            sealer = Sealer(settings.secret_key)
             watched = Watched(observer, db, models, meter, {**providers, **search_providers}, breakers)
             monitoring = Monitoring(settings, watched, shutdown.is_set)
             routed = RoutedServices(meter, models, breakers, observer)
             responses = Responses(db)
+            idempotency = Idempotency(db, sealer)
+            blobs, links = Blobs(Path(settings.blob_dir)), ImageLinks(settings.secret_key)
+            history = ImageHistory(db, blobs, links, keep_days=settings.image_history_days)
             search = SearchServices(routed, search_providers, settings.search_default_provider)
+            sessions = Sessions(db, settings.secret_key)
+            doors = _doors(settings, db, sessions, models)
+            accounts = Accounts(doors)
             services = ApiServices(
                 *(db, access, chat, rules, monitoring.health, routed, responses),
                 search=search,
                 audio=AudioServices(routed, providers),
+                images=ImageServices(routed, providers, history),
+                public_url=settings.public_url.rstrip("/"),
+                sessions=sessions,
+                accounts=accounts,
+                profiles=Profiles(doors),
+                team=Team(doors),
+                bots=Bots(db, sealer),
+                conversations=Conversations(db),
+                keys=Keys(db, settings.secret_key.encode(), models),
+                credits=Credits(db, models),
+                idempotency=idempotency,
+                webhooks=Webhooks(db, sealer, private=settings.webhook_allow_private),
+                delivery_log=DeliveryLog(db),
+                usage=Usage(db, models),
             )
+            deliveries = Deliveries(db, sealer, Receivers(private=settings.webhook_allow_private))
             app = create_app(services, AppRules(_exchange_rules(settings), access_log, observer))
             await nursery.start(monitoring.run, worker)
             nursery.start_soon(meter.settler.run_sweeper, settings.sweep_s, meter.renew_s)
@@ -104,12 +150,18 @@ async def run_gateway(
             nursery.start_soon(meter.settler.run)
             nursery.start_soon(models.run_reloader)
             nursery.start_soon(responses.run_sweeper)
+            nursery.start_soon(accounts.run_sweeper)
+            nursery.start_soon(idempotency.run_sweeper)
+            nursery.start_soon(history.run_sweeper)
+            nursery.start_soon(deliveries.run, shutdown, hurry)
+            nursery.start_soon(OutboxUpkeep(db).run)
             for name in ("local", "openrouter"):
                 if name in providers:
                     nursery.start_soon(_run_model_list, name, providers[name], models)
             try:
                 served = _server_settings(settings, sockets)
                 await serve(app, served, shutdown=shutdown, hurry=hurry, task_status=task_status)
+                await deliveries.ended.wait()
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):
                     await meter.settler.flush()
@@ -165,7 +217,22 @@ def _open_access_log(settings: Settings, worker: int | None) -> Iterator[AccessL
 
 
 def _exchange_rules(settings: Settings) -> ExchangeRules:
-    return ExchangeRules(body_cap=settings.body_cap_bytes, dashboard_origin=settings.dashboard_origin or None)
+    return ExchangeRules(
+        body_cap=settings.body_cap_bytes,
+        dashboard_origin=settings.dashboard_origin or None,
+        proxies=read_networks(settings.trusted_proxies),
+    )
+
+
+def _doors(settings: Settings, db: Database, sessions: Sessions, models: Models) -> Doors:
+    return Doors(
+        db=db,
+        sessions=sessions,
+        passwords=Passwords(),
+        throttle=Throttle(db, settings.secret_key),
+        plans=lambda: models.catalog.plans,
+        open_registration=settings.registration == "open",
+    )
 
 
 def _server_settings(settings: Settings, sockets: tuple[socket.socket, ...]) -> ServerSettings:

@@ -9,6 +9,7 @@ from typing import Final
 
 from catalog.documents import UNLIMITED, Document, Fault
 from catalog.models import Category, Model
+from catalog.packs import Pack, read_packs
 from catalog.prices import Price, read_decimal, read_price
 
 #: Categories with a monthly cap; embeddings and searches are not capped.
@@ -69,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """`credits = USD x credits_per_usd`; `passthrough_markup` multiplies an upstream's list price."""
+    """`credits = USD x credits_per_usd`; `passthrough_markup` multiplies an upstream's list price; `packs` are sold."""
 
     credits_per_usd: int
     passthrough_markup: Decimal
@@ -77,6 +78,7 @@ class Rates:
     default_model: str
     default_stt_model: str
     default_tts_model: str
+    packs: tuple[Pack, ...] = ()
 
     def document(self) -> dict[str, object]:
         """The canonical form that `read_rates` reads back."""
@@ -87,6 +89,7 @@ class Rates:
             "default_model": self.default_model,
             "default_stt_model": self.default_stt_model,
             "default_tts_model": self.default_tts_model,
+            "packs": [pack.document() for pack in self.packs],
         }
 
 
@@ -132,6 +135,7 @@ def read_rates(source: str, values: object, faults: list[Fault]) -> Rates | None
         default_model=document.text("default_model", "kimi-k2.5-fast"),
         default_stt_model=document.text("default_stt_model", "saaras:v3"),
         default_tts_model=document.text("default_tts_model", "bulbul:v3"),
+        packs=read_packs(document, "packs"),
     )
     document.close()
     return rates if len(faults) == before else None

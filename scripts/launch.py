@@ -64,6 +64,7 @@ def environment(options: argparse.Namespace, directory: DataDirectory, base: Map
     defaults = {
         "DATABASE_URL": f"sqlite:///{directory.path / 'gateway.db'}",
         "ACCESS_LOG_FILE": str(directory.path / "access.log"),
+        "BLOB_DIR": str(directory.path / "blobs"),
         "LOG_LEVEL": "warning",
     }
     if "SECRET_KEY" not in found:

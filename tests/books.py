@@ -15,6 +15,18 @@ from app.storage.migrations import migrate
 
 PLENTY = Limits(Rate(1_000_000), concurrency=1_000_000)
 
+#: The sums of calls by day, as they were kept with each ending, and as the calls themselves say.
+DAYS_COUNTED = """
+    SELECT tenant_id, day, key_id, category, model, completed, cancelled, failed, interrupted, charge, uncollected,
+    input_tokens, output_tokens, audio_ms, latency_us FROM usage_days"""
+DAYS_ADDED_UP = """
+    SELECT tenant_id, opened_at / 86400000000, key_id, category, model,
+    COUNT(CASE WHEN outcome = 'completed' THEN 1 END), COUNT(CASE WHEN outcome = 'cancelled' THEN 1 END),
+    COUNT(CASE WHEN outcome = 'failed' THEN 1 END), COUNT(CASE WHEN outcome = 'interrupted' THEN 1 END),
+    SUM(charge), SUM(uncollected),
+    COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(audio_ms), 0),
+    SUM(CASE WHEN outcome <> 'interrupted' AND ended_at > opened_at THEN ended_at - opened_at ELSE 0 END)
+    FROM calls WHERE state <> 'held' GROUP BY tenant_id, opened_at / 86400000000, key_id, category, model"""
 #: What `ledger.INVARIANTS` leaves to the tables themselves: each query returns what is wrong.
 MORE_INVARIANTS = {
     "a call without a proper end": """
@@ -31,6 +43,10 @@ MORE_INVARIANTS = {
             c.tenant_id = m.tenant_id AND c.month = m.month AND c.category = m.category AND c.state = 'held')
         OR m.ended <> (SELECT COUNT(*) FROM calls c WHERE c.tenant_id = m.tenant_id AND c.month = m.month
             AND c.category = m.category AND c.outcome = 'completed')""",
+    "a day whose sums are not those of its calls": f"""
+        SELECT tenant_id, day, key_id, category, model FROM ({DAYS_COUNTED} UNION ALL {DAYS_ADDED_UP}) AS both_ways
+        GROUP BY tenant_id, day, key_id, category, model, completed, cancelled, failed, interrupted, charge,
+        uncollected, input_tokens, output_tokens, audio_ms, latency_us HAVING COUNT(*) <> 2""",  # noqa: S608 - the two statements above
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import trio
@@ -108,17 +109,25 @@ async def open_ground(
     `customer` goes to `add_customer`, the rest to `Settings`.
     """
     book = Book()
-    async with trio.open_nursery() as nursery:
-        url = await nursery.start(partial(simulator.serve, settings=SimulatorSettings(), book=book))
-        database_url = where if isinstance(where, str) else sqlite_url(where)
-        base = Settings(database_url=database_url, secret_key=SECRET, port=0, access_log=False, drain_s=5.0)
-        settings = replace(pointed_at(url, base), **overrides)
-        unhurried = replace(settings, database_deadline_s=base.database_deadline_s)
-        async with open_storage(unhurried) as db:
-            await db.write(EVERY_TENANT, lambda t: models.seed(t, Catalog.load()))
-            made = await db.write(EVERY_TENANT, lambda t: add_customer(t, **(customer or {})))
-        yield Ground(settings, made, url, book)
-        nursery.cancel_scope.cancel()
+    with TemporaryDirectory(prefix="gateway-blobs-") as blobs:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(partial(simulator.serve, settings=SimulatorSettings(), book=book))
+            database_url = where if isinstance(where, str) else sqlite_url(where)
+            base = Settings(
+                database_url=database_url,
+                secret_key=SECRET,
+                port=0,
+                access_log=False,
+                drain_s=5.0,
+                blob_dir=blobs,
+            )
+            settings = replace(pointed_at(url, base), **overrides)
+            unhurried = replace(settings, database_deadline_s=base.database_deadline_s)
+            async with open_storage(unhurried) as db:
+                await db.write(EVERY_TENANT, lambda t: models.seed(t, Catalog.load()))
+                made = await db.write(EVERY_TENANT, lambda t: add_customer(t, **(customer or {})))
+            yield Ground(settings, made, url, book)
+            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -58,6 +58,7 @@ TROUBLES: list[tuple[dict[str, Any], str, str]] = [
     ({"openrouter_api_key": Secret()}, "FIX  openrouter: not configured", "Set OPENROUTER_API_KEY"),
     ({"cloudflare_api_token": Secret()}, "FIX  cloudflare: not configured", "Set CLOUDFLARE_API_TOKEN and"),
     ({"database_url": "sqlite:////dev/null/gateway.db"}, "FIX  sqlite:////dev/null/gateway.db: ", "Check the path"),
+    ({"blob_dir": "/dev/null/blobs"}, "FIX  BLOB_DIR /dev/null/blobs: not writable (Not a directory)", "Make it a"),
 ]
 
 
@@ -98,7 +99,7 @@ async def test_a_provider_that_is_away_is_told_from_one_that_refuses_the_key(
 @pytest.mark.parametrize(
     ("sql", "line"),
     [
-        ("UPDATE tenants SET balance = balance - 1", "FIX  the books of 1 tenants do not balance: ten_"),
+        ("UPDATE tenants SET balance = balance - 1", "FIX  the books of 1 tenants do not balance: "),
         ("DELETE FROM catalog_entries WHERE kind = 'rates'", ": no valid catalog (rates: rates: "),
         ("INSERT INTO schema_steps VALUES (999, 'future')", ": The database is at schema 999, this version knows"),
     ],

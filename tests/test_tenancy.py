@@ -19,18 +19,36 @@ EXCEPTIONS = {
     "catalog": dict.fromkeys(
         ("stored_digest", "stored_documents", "compare", "store", "set_digest"), "the catalog is one for all tenants"
     ),
+    "deliveries": {
+        "give_up": "fails what has waited for too long, whose ever it is; says how many",
+        "sweep": "deletes what is past its time, whose ever it is; says how many",
+    },
+    "images": {"sweep": "deletes what is past its time, whose ever it is; tells whose, so that its file goes too"},
+    "invitations": {
+        "find_invited": "the digest of an invitation tells the tenant",
+        "sweep": "deletes what is over, whose ever it is; says how many",
+    },
+    "key_expiry": {"untold": "which keys have expired; whose they are comes back with each"},
     "keys": {
         "find_principal": "the digest of a credential tells the tenant",
         "knows_digest": "a key names its tenant, so it must be new among all of them; says yes or no",
     },
+    "idempotency": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "ledger": {
         "expired": "the sweeper ends the holds of dead processes, whose they are comes back with each",
         "broken_tenants": "the check of the books goes through all of them, and names tenants only",
         "open_holds": "three numbers for the operator",
     },
+    "members": {"find_by_email": "an address belongs to one tenant, as a credential does"},
     "migrations": dict.fromkeys(("schema_version", "migrate_job", "moved_to"), "the schema is one for all tenants"),
+    "outbox": {"queues": "which webhooks have something to send; whose they are comes back with each"},
     "responses": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "postgres_role": {"unbound_role": "who we are to the database; reads no row of ours"},
+    "sessions": {
+        **dict.fromkeys(("find_visitor", "find_session"), "the digest of a credential tells the tenant"),
+        "sweep": "deletes what is over, whose ever it is; says how many",
+    },
+    "throttles": dict.fromkeys(("take", "sweep"), "who tries to come in is of no tenant yet"),
     "tenants": {
         "upsert_tenant": "makes the tenant",
         "find_tenant": "finds the tenant by its name, for seeds",
@@ -48,12 +66,29 @@ EVERY_TENANT_PLACES: Final = {
     "app/storage/moving_target.py": {"Target._begin": "a whole database moves, with all its tenants"},
     "app/storage/postgres_batch.py": {"lock_key": "such jobs take turns with each other"},
     "app/usecases/access.py": {"Access._load": "the digest of a credential tells the tenant"},
+    "app/usecases/accounts.py": {
+        "Accounts.register": "an address and a name are new among all; says yes or no",
+        "Accounts.login": "an address belongs to one tenant, as a credential does",
+        "Accounts.accept": "the digest of an invitation tells the tenant",
+        "Accounts.sweep": "deletes sessions and invitations that are over, whose ever they are",
+    },
     "app/usecases/books.py": {
         "BooksWatch.count": "three numbers for the operator",
         "BooksWatch.go_round": "which tenants there are; each is then looked at by itself",
     },
+    "app/usecases/image_history.py": {"ImageHistory.sweep": "deletes what is past its time, whose ever it is"},
+    "app/usecases/idempotency.py": {"Idempotency.sweep": "deletes what is past its time, whose ever it is"},
+    "app/usecases/deliveries.py": {"Deliveries._look": "what is due; each is then taken up within its tenant"},
     "app/usecases/models.py": dict.fromkeys(("Models.open", "Models.run_reloader"), "the catalog is one for all"),
+    "app/usecases/outbox_upkeep.py": {
+        "OutboxUpkeep.tell_of_expired_keys": "which keys have expired; each is then told of within its tenant",
+        "OutboxUpkeep.give_up": "fails what has waited for too long, whose ever it is",
+        "OutboxUpkeep.sweep": "deletes what is past its time, whose ever it is",
+    },
     "app/usecases/responses.py": {"Responses.sweep": "deletes what is past its time, whose ever it is"},
+    "app/usecases/sessions.py": dict.fromkeys(
+        ("Sessions.check", "Sessions.close"), "the digest of a credential tells the tenant"
+    ),
     "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
     "scripts/launching/demo.py": dict.fromkeys(("open_demo", "_works"), "whose the key in run.json is, if anybody's"),
     "scripts/seeding/target.py": {"Target.write": "a seed file makes many tenants, all of them or none"},

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Asked every few seconds by each balancer and collector: their good answers say nothing.
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+#: What follows is a link that opens by itself: who reads the log must not be able to use it.
+LINKS: Final = "/v1/images/files/"
 
 
 class AccessLog:
@@ -35,7 +37,7 @@ class AccessLog:
             "timestamp": datetime.datetime.fromtimestamp(exchange.at_us / 1e6, datetime.UTC).isoformat(),
             "request_id": exchange.request_id,
             "method": exchange.scope["method"],
-            "path": exchange.scope["path"],
+            "path": LINKS if exchange.scope["path"].startswith(LINKS) else exchange.scope["path"],
             "http": exchange.scope["http_version"],
             "status": exchange.status,
             "ms": round((trio.current_time() - exchange.began) * 1000, 1),

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.api import audio, chat, credits, embeddings, health, images, messages, models, responses, search
+from app.api import (
+    accounts,
+    audio,
+    bots,
+    chat,
+    conversations,
+    credits,
+    docs,
+    embeddings,
+    health,
+    images,
+    keys,
+    messages,
+    models,
+    responses,
+    search,
+    status,
+    team,
+    usage,
+    webhooks,
+)
 from app.api.access_log import AccessLog
 from app.api.exchange import Exchange, ExchangeRules
+from app.api.platform import Platform
 from app.api.routes import SENT, Handler, current_exchange
 from app.api.services import ApiServices
 from app.core.errors import Problem
 from app.observability.observer import Observer
+
+#: Each area of the platform API, as a function of the services.
+PLATFORM: Final[tuple[Callable[[ApiServices], Platform], ...]] = (
+    accounts.platform,
+    team.platform,
+    bots.platform,
+    conversations.platform,
+    keys.platform,
+    credits.platform,
+    webhooks.platform,
+    status.platform,
+    usage.platform,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +76,7 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
+    areas = [area(services) for area in PLATFORM]
     direct: dict[tuple[str, str], Handler] = {}
     uploads: set[tuple[str, str]] = set()
     for routes in (
@@ -53,6 +90,9 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
         embeddings.routes(services),
         audio.routes(services),
         responses.routes(services),
+        status.routes(),
+        *(area.routes for area in areas),
+        docs.routes(operation for area in areas for operation in area.operations),
     ):
         app.register_blueprint(routes.blueprint)
         direct.update(routes.direct)
@@ -73,4 +113,4 @@ def _path_problem(error: HTTPException) -> Problem:
     if isinstance(error, MethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
         return Problem("method_not_allowed", f"{path} does not take {method}.", headers={"Allow": allow})
-    return Problem("not_found", f"There is no {method} {path} here. The API lives under /v1.")
+    return Problem("not_found", f"There is no {method} {path} here. What there is stands at /docs.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Final
 
-from app.api import credentials
 from app.api.exchange import Exchange
-from app.api.routed import open_facts
+from app.api.idempotent import answer_once
+from app.api.routed import WholeReply, open_facts
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import served_headers
@@ -16,9 +16,10 @@ from app.core.identity import Principal
 from app.core.multipart import FIELDS_CAP, Form
 from app.core.speech import CONTENT_TYPES, SpeechRequest, parse_speech
 from app.core.transcription import read_transcription, render
+from app.usecases.settling import Beside
 from app.usecases.sink import Served
-from app.usecases.speak import run_speech
-from app.usecases.transcribe import plan_transcription, run_transcription
+from app.usecases.speak import Spoken, run_speech
+from app.usecases.transcribe import Understood, plan_transcription, run_transcription
 from app.usecases.upload import Upload
 
 TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
@@ -40,7 +41,6 @@ def routes(services: ApiServices) -> Routes:
     @api.add("POST", SPEECH)
     async def speak(exchange: Exchange) -> None:
         async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "tts")
             wish = parse_speech(exchange.body)
             sink = SoundSink(exchange, wish)
             with open_facts(exchange, SPEECH, "text_to_speech", "speech-") as facts:
@@ -48,7 +48,7 @@ def routes(services: ApiServices) -> Routes:
                 await run_speech(services.audio, principal, wish, sink, facts)
             await exchange.send(b"", more=False)
 
-        await services.access.run(credentials.api_key(exchange), answer)
+        await answer_once(services, exchange, "tts", answer)
 
     return api
 
@@ -58,19 +58,28 @@ async def _understand(services: ApiServices, exchange: Exchange, endpoint: str) 
     with closing(Upload()) as upload:
         received: list[Form] = []
 
-        async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "stt")
+        async def form() -> Form:
             if not received:
                 received.append(await _receive(exchange, upload))
-            wish = read_transcription(received[0].fields, translate=endpoint == TRANSLATIONS)
-            plan = plan_transcription(services.audio, principal, wish)
-            with open_facts(exchange, endpoint, "transcription", "stt-") as facts:
-                done = await run_transcription(services.audio, principal, plan, wish, upload, facts)
-            content_type, body = render(wish, done.answer.transcript, done.answer.length_ms)
-            headers = [(b"content-type", content_type.encode()), *served_headers(done.served, exchange)]
-            await exchange.reply(200, headers, body)
+            return received[0]
 
-        await services.access.run(credentials.api_key(exchange), answer)
+        async def parts() -> tuple[bytes, ...]:
+            """Not the body itself: a boundary differs each time that the same form is sent."""
+            return *(await form()).parts(), await upload.digest()
+
+        async def answer(principal: Principal) -> None:
+            wish = read_transcription((await form()).fields, translate=endpoint == TRANSLATIONS)
+            plan = plan_transcription(services.audio, principal, wish)
+
+            def make(understood: Understood, _served: Served) -> tuple[str, bytes]:
+                return render(wish, understood.transcript, understood.length_ms)
+
+            reply = WholeReply(exchange, make)
+            with open_facts(exchange, endpoint, "transcription", "stt-") as facts:
+                done = await run_transcription(services.audio, principal, plan, wish, upload, facts, reply.settling)
+            await reply.send(done.served)
+
+        await answer_once(services, exchange, "stt", answer, parts)
 
 
 async def _receive(exchange: Exchange, upload: Upload) -> Form:
@@ -94,8 +103,17 @@ class SoundSink:
         self._content_type = CONTENT_TYPES[wish.format].encode()
 
     async def begin(self, served: Served) -> None:
-        headers = [(b"content-type", self._content_type), (b"cache-control", b"no-store")]
-        await self._exchange.start(200, [*headers, *served_headers(served, self._exchange)])
+        kind = [(b"content-type", self._content_type), (b"cache-control", b"no-store")]
+        headers = [*kind, *served_headers(served, self._exchange)]
+        if self._exchange.recording is not None:
+            self._exchange.recording.begin(headers)
+        await self._exchange.start(200, headers)
 
     async def write(self, data: bytes) -> None:
+        if self._exchange.recording is not None:
+            self._exchange.recording.add(data)
         await self._exchange.send(data)
+
+    def settling(self, _spoken: Spoken, _served: Served) -> Beside | None:
+        recording = self._exchange.recording
+        return None if recording is None else recording.stream(b"")

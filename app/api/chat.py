@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.api import credentials
 from app.api.answering import answer_streamed, begin_facts
 from app.api.exchange import Exchange
+from app.api.idempotent import answer_once
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import JsonSink, StreamSink
@@ -23,10 +23,9 @@ def routes(services: ApiServices) -> Routes:
     @api.add("POST", ENDPOINT)
     async def create_completion(exchange: Exchange) -> None:
         async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "llm")
             await _answer(services, exchange, principal, parse_chat(exchange.body))
 
-        await services.access.run(credentials.api_key(exchange), answer)
+        await answer_once(services, exchange, "llm", answer)
 
     return api
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from app.api.exchange import Exchange
 from app.core.errors import Problem
 from app.core.identity import Principal
+from app.core.key_lists import PERMISSIONS
+
+#: The service permissions, each of which lets a key make calls (spec.md section 2.2).
+INFERENCE: Final = PERMISSIONS
 
 
 def api_key(exchange: Exchange) -> str | None:
@@ -15,8 +21,8 @@ def api_key(exchange: Exchange) -> str | None:
     return exchange.header(b"x-api-key") if exchange.speaks_messages else None
 
 
-def check(exchange: Exchange, principal: Principal, permission: str | None = None) -> None:
-    """Domain allowlist, then service permission if one is needed (spec.md section 3, checks 4 and 5).
+def check(exchange: Exchange, principal: Principal, *permissions: str) -> None:
+    """Domain allowlist, then one of these service permissions if any is named (spec.md section 3, checks 4 and 5).
 
     Raises Problem 403.
     """
@@ -27,8 +33,8 @@ def check(exchange: Exchange, principal: Principal, permission: str | None = Non
             raise Problem(
                 "domain_not_allowed", "This key may not be used from this origin. Change its allowed domains."
             )
-    if permission is not None and not principal.may(permission):
-        raise Problem("permission_denied", f"API key missing required permission: {permission}")
+    if permissions and not any(map(principal.may, permissions)):
+        raise Problem("permission_denied", f"API key missing required permission: {' or '.join(permissions)}")
 
 
 def _allowed(origin: str, domains: frozenset[str]) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from app.api import credentials
 from app.api.exchange import Exchange
-from app.api.routed import open_facts
+from app.api.idempotent import answer_once
+from app.api.routed import JSON, WholeReply, open_facts
 from app.api.routes import Routes
 from app.api.services import ApiServices
-from app.api.stream import served_headers
 from app.core.embeddings import parse_embeddings, reply_body
 from app.core.identity import Principal
-from app.usecases.embeddings import run_embeddings
+from app.usecases.embeddings import EmbeddingAnswer, run_embeddings
+from app.usecases.sink import Served
 
 ENDPOINT = "/v1/embeddings"
 
@@ -20,14 +20,17 @@ def routes(services: ApiServices) -> Routes:
 
     @api.add("POST", ENDPOINT)
     async def create_embeddings(exchange: Exchange) -> None:
-        async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "llm")
-            request = parse_embeddings(exchange.body)
-            with open_facts(exchange, ENDPOINT, "embeddings", "emb-") as facts:
-                embedded = await run_embeddings(services.routed, services.chat.providers, principal, request, facts)
-            body = reply_body(embedded.served.model, embedded.vectors, embedded.prompt_tokens)
-            await exchange.reply_json(body, served_headers(embedded.served, exchange))
+        def make(embedded: EmbeddingAnswer, served: Served) -> tuple[str, bytes]:
+            return JSON, reply_body(served.model, embedded.vectors, embedded.prompt_tokens)
 
-        await services.access.run(credentials.api_key(exchange), answer)
+        async def answer(principal: Principal) -> None:
+            request = parse_embeddings(exchange.body)
+            reply = WholeReply(exchange, make)
+            providers = services.chat.providers
+            with open_facts(exchange, ENDPOINT, "embeddings", "emb-") as facts:
+                done = await run_embeddings(services.routed, providers, principal, request, facts, reply.settling)
+            await reply.send(done.served)
+
+        await answer_once(services, exchange, "llm", answer)
 
     return api

@@ -20,7 +20,9 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from app.api import cors
 from app.api.access_log import AccessLog
+from app.api.recording import Recording
 from app.core import messages_errors
+from app.core.addresses import Networks
 from app.core.errors import Problem, error_places
 from app.core.identity import now_us
 from app.observability.facts import CallFacts, RequestFacts
@@ -51,6 +53,8 @@ class ExchangeRules:
     #: Bytes a second that a body must bring on average beyond that time.
     slowest_body: int = 32 * 1024
     dashboard_origin: str | None = None
+    #: Whose X-Forwarded-For is believed.
+    proxies: Networks = ()
 
 
 class Left(Exception):
@@ -84,6 +88,8 @@ class Exchange(TrioASGIHTTPConnection):
         self.status = 0
         self.sent_bytes = 0
         self._ended = False
+        #: Of a request under an idempotency key.
+        self.recording: Recording | None = None
         #: What the access line says besides; handlers fill it.
         self.note: dict[str, object] = {}
         #: The route's rule, for metrics: never the path as sent.
@@ -126,6 +132,11 @@ class Exchange(TrioASGIHTTPConnection):
         value = self.headers.get(name)
         return None if value is None else value.decode("latin1")
 
+    @property
+    def host(self) -> str:
+        """The host that the client asked for, with its port if it is not the usual one."""
+        return self.header(b":authority") or self.header(b"host") or ""
+
     def query(self, name: str) -> str:
         """The first value of a query parameter, "" without."""
         return parse_qs(self.scope["query_string"].decode("latin1")).get(name, [""])[0]
@@ -153,6 +164,8 @@ class Exchange(TrioASGIHTTPConnection):
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer of known length."""
+        if self.recording is not None:
+            await self.recording.reply(status, headers, body)
         length = [] if status == HTTP_NO_CONTENT else [(b"content-length", str(len(body)).encode())]
         await self.start(status, [*headers, *length])
         await self.send(body, more=False)

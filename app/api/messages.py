@@ -9,6 +9,7 @@ import msgspec
 from app.api import credentials
 from app.api.answering import answer_streamed, begin_facts
 from app.api.exchange import Exchange
+from app.api.idempotent import answer_once
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import StreamSink
@@ -45,10 +46,9 @@ def _add(api: Routes, services: ApiServices, path: str) -> None:
     @api.add("POST", path)
     async def create_message(exchange: Exchange) -> None:
         async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "llm")
             await _answer(services, exchange, principal, path, parse_messages(exchange.body))
 
-        await services.access.run(credentials.api_key(exchange), answer)
+        await answer_once(services, exchange, "llm", answer)
 
     @api.add("POST", f"{path}/count_tokens")
     async def count_tokens(exchange: Exchange) -> None:

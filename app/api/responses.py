@@ -11,6 +11,7 @@ import msgspec
 from app.api import credentials
 from app.api.answering import answer_streamed, begin_facts
 from app.api.exchange import Exchange
+from app.api.idempotent import answer_once
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.api.stream import EVENT_STREAM, StreamSink, nothing
@@ -48,19 +49,21 @@ def routes(services: ApiServices) -> Routes:
     @api.add("POST", ENDPOINT)
     async def create_response(exchange: Exchange) -> None:
         async def answer(principal: Principal) -> None:
-            credentials.check(exchange, principal, "llm")
             await _answer(services, exchange, principal, parse_response(exchange.body))
 
         try:
-            await services.access.run(credentials.api_key(exchange), answer)
+            await answer_once(services, exchange, "llm", answer)
         except Problem as problem:
             raise in_our_words(problem) from None
 
     @api.add("GET", ONE)
     async def show_response(exchange: Exchange, response_id: str) -> None:
         found = await services.responses.find(await reader(exchange), response_id)
-        if exchange.query("stream") == "true":
-            await _resume(exchange, found.events)
+        stream, after = exchange.query("stream"), _number(exchange, "starting_after", -1)
+        if stream not in ("", "true", "false"):
+            raise Problem("invalid_value", "stream must be true or false.", "stream")
+        if stream == "true":
+            await _resume(exchange, found.events, after)
         else:
             await exchange.reply_json(found.response.encode())
 
@@ -157,13 +160,12 @@ class RecordingWriter(ResponsesWriter):
         return self._record.add(super().heartbeat())
 
 
-async def _resume(exchange: Exchange, packed: str) -> None:
-    """The stored events after `starting_after`, byte by byte as they were sent."""
+async def _resume(exchange: Exchange, packed: str, after: int) -> None:
+    """The stored events after that number, byte by byte as they were sent."""
     if not packed:
         message = "This response has no stored events: it was not streamed, or too large. Get it without `stream`."
         raise Problem("invalid_request_error", message, "stream")
     events = unpack(packed).split(EVENT_END)[:-1]
-    after = _number(exchange, "starting_after", -1)
     if after >= len(events):
         raise Problem("invalid_value", f"starting_after must be less than {len(events)}.", "starting_after")
     await exchange.start(200, EVENT_STREAM)

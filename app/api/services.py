@@ -8,11 +8,24 @@ from app.api.health import HealthServices
 from app.api.stream import StreamRules
 from app.storage.database import Database
 from app.usecases.access import Access
+from app.usecases.accounts import Accounts
+from app.usecases.bots import Bots
 from app.usecases.chat import ChatServices
+from app.usecases.conversations import Conversations
+from app.usecases.credits import Credits
+from app.usecases.delivery_log import DeliveryLog
+from app.usecases.idempotency import Idempotency
+from app.usecases.images import ImageServices
+from app.usecases.keys import Keys
+from app.usecases.profile import Profiles
 from app.usecases.responses import Responses
 from app.usecases.routed import RoutedServices
 from app.usecases.search import SearchServices
+from app.usecases.sessions import Sessions
+from app.usecases.team import Team
 from app.usecases.transcribe import AudioServices
+from app.usecases.usage import Usage
+from app.usecases.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +42,18 @@ class ApiServices:
     responses: Responses
     search: SearchServices
     audio: AudioServices
+    images: ImageServices
+    sessions: Sessions
+    accounts: Accounts
+    profiles: Profiles
+    team: Team
+    bots: Bots
+    conversations: Conversations
+    keys: Keys
+    credits: Credits
+    idempotency: Idempotency
+    webhooks: Webhooks
+    delivery_log: DeliveryLog
+    usage: Usage
+    #: What links in answers begin with; "" takes each request's own.
+    public_url: str = ""

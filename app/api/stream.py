@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from app.core.deltas import Delta, Usage
 from app.core.errors import Problem
 from app.core.identity import now_us
 from app.core.writer import StreamWriter
-from app.usecases.settling import Beside
+from app.usecases.settling import Beside, both
 from app.usecases.sink import Served
 
 NEVER: Final = float("inf")
@@ -94,6 +95,9 @@ class StreamSink:
         self._sending_since = NEVER
         self._last_sent = 0.0
         self._ended = False
+        #: The last events, if they were needed before they are sent, and the writer as it was before.
+        self._closing: bytes | None = None
+        self._unclosed: StreamWriter | None = None
         self._ring_at = NEVER
         self._sleep = trio.CancelScope()
 
@@ -123,22 +127,28 @@ class StreamSink:
         await self._send(self._writer.write(deltas))
 
     async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
-        if self._keep is nothing:
+        recording = self._exchange.recording
+        if self._keep is nothing and recording is None:
             return None
         await self._begun()
         self._quiet = True
-        return self._keep(finishes, usage)
+        if recording is None:
+            return self._keep(finishes, usage)
+        self._unclosed = deepcopy(self._writer)
+        kept = self._keep(finishes, usage)
+        self._closing = self._writer.close(finishes, usage)
+        return both(kept, recording.stream(self._closing))
 
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
         await self._begun()
-        await self._end(self._writer.close(finishes, usage))
+        await self._end(self._writer.close(finishes, usage) if self._closing is None else self._closing)
 
     async def fail(self, problem: Problem) -> None:
         """The honest in-band error of an answer that has begun."""
         if self._opening is not None:
             await self._opening.wait()
         self._exchange.note["code"] = problem.code
-        await self._end(self._writer.error(problem))
+        await self._end((self._unclosed or self._writer).error(problem))
 
     async def _begun(self) -> None:
         if not self.opened:
@@ -182,8 +192,11 @@ class StreamSink:
         if deltas:
             first += self._writer.write(deltas)
         self._last_sent = trio.current_time()
+        headers = [*EVENT_STREAM, *served_headers(self._served, self._exchange)]
+        if self._exchange.recording is not None:
+            self._exchange.recording.begin(headers)
         try:
-            await self._exchange.start(200, [*EVENT_STREAM, *served_headers(self._served, self._exchange)])
+            await self._exchange.start(200, headers)
             await self._send(first)
         finally:
             opening.set()
@@ -193,6 +206,8 @@ class StreamSink:
     async def _send(self, data: bytes) -> None:
         if not data or self._ended:
             return
+        if self._exchange.recording is not None:
+            self._exchange.recording.add(data)
         self._sending_since = trio.current_time()
         await self._exchange.send(data)
         self._last_sent = trio.current_time()
@@ -219,6 +234,7 @@ class JsonSink:
         self._logprobs = logprobs
         self._folded = Accumulator(logprobs=logprobs)
         self._served: Served
+        self._body = b""
 
     def admitted(self, served: Served, *, early: bool) -> None:
         self._served = served
@@ -231,9 +247,9 @@ class JsonSink:
         self._folded.add(deltas)
 
     async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
-        return None
+        served, recording = self._served, self._exchange.recording
+        self._body = self._folded.completion(served.id, served.created, served.model, finishes, usage, self._choices)
+        return None if recording is None else recording.json(self._body, served_headers(served, self._exchange))
 
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
-        served = self._served
-        body = self._folded.completion(served.id, served.created, served.model, finishes, usage, self._choices)
-        await self._exchange.reply_json(body, served_headers(served, self._exchange))
+        await self._exchange.reply_json(self._body, served_headers(self._served, self._exchange))

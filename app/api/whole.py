@@ -8,7 +8,7 @@ from app.api.exchange import Exchange
 from app.api.stream import Keep, nothing, served_headers
 from app.core.deltas import Delta, Usage
 from app.core.writer import WholeWriter
-from app.usecases.settling import Beside
+from app.usecases.settling import Beside, both
 from app.usecases.sink import Served
 
 
@@ -23,6 +23,7 @@ class WholeSink:
         self._keep = keep
         self._writer: WholeWriter
         self._served: Served
+        self._body = b""
 
     def admitted(self, served: Served, *, early: bool) -> None:
         self._served = served
@@ -36,8 +37,11 @@ class WholeSink:
         self._writer.write(deltas)
 
     async def settling(self, finishes: Mapping[int, str], usage: Usage) -> Beside | None:
-        return self._keep(finishes, usage)
+        kept, recording = self._keep(finishes, usage), self._exchange.recording
+        self._body = self._writer.whole(finishes, usage)
+        if recording is None:
+            return kept
+        return both(kept, recording.json(self._body, served_headers(self._served, self._exchange)))
 
     async def finish(self, finishes: Mapping[int, str], usage: Usage) -> None:
-        body = self._writer.whole(finishes, usage)
-        await self._exchange.reply_json(body, served_headers(self._served, self._exchange))
+        await self._exchange.reply_json(self._body, served_headers(self._served, self._exchange))

@@ -39,16 +39,32 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def convert(raw: dict[str, Any], wire_type: type[T]) -> T:
-    """`raw` as `wire_type`, strictly typed.
+def convert(raw: dict[str, Any], wire_type: type[T], *, strict: bool = True) -> T:
+    """`raw` as `wire_type`, strictly typed unless its values come as texts, as those of a query do.
 
     Raises `Problem` 400: `invalid_type`, `invalid_value` (range, length, enum) or `missing_required_parameter`, with
     `param` such as `messages[0].role`; for the entries of a free-keyed object the name of the object.
     """
     try:
-        return msgspec.convert(raw, wire_type)
+        return msgspec.convert(raw, wire_type, strict=strict)
     except msgspec.ValidationError as error:
         raise _field_problem(raw, wire_type, str(error)) from None
+
+
+def storable(raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw`, for what is kept as it was sent. Raises `Problem` 400 for U+0000 in a text: PostgreSQL cannot keep it."""
+    stack: list[tuple[str, Any]] = [("", raw)]
+    while stack:
+        path, item = stack.pop()
+        match item:
+            case str() if "\0" in item:
+                raise Problem("invalid_value", f"{path} has the character U+0000 in it: leave it out.", path)
+            case list():
+                stack += [(f"{path}[{index}]", child) for index, child in enumerate(item)]
+            case dict():
+                stack += [(_printable(_join(path, key.replace("\0", ""))), child) for key, child in item.items()]
+                stack += [(path or "The body", key) for key in item if "\0" in key]
+    return raw
 
 
 def _invalid(message: str, param: str | None = None) -> Problem:

@@ -1,4 +1,4 @@
-"""Who calls: key format and digest, ids that sort by time, and the `Principal` that every use-case is given."""
+"""Who calls: key format and digest, ids that sort by time, and who a use-case is given: `Principal` or `Visitor`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import os
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+from app.core.idempotency import Claim
 
 KEY_LENGTH: Final = 40
 KEY_PATTERN: Final = re.compile(rf"cm_[A-Za-z0-9]{{{KEY_LENGTH}}}")
@@ -47,6 +50,17 @@ def new_id(prefix: str, at_us: int) -> str:
     return prefix + base64.b32hexencode(bits)[:ID_LENGTH].decode()
 
 
+def new_uuid(at_us: int) -> str:
+    """An id for what the platform API shows: a UUID of version 7 (RFC 9562), sorting by its millisecond."""
+    value = (at_us // 1000) << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    return str(uuid.UUID(int=value))
+
+
+def new_token() -> str:
+    """An opaque token with 256 bits of randomness, for a session or an invitation. Stored as its digest only."""
+    return secrets.token_urlsafe(32)
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated key and what it may do, as read from the database at `version`.
@@ -66,9 +80,38 @@ class Principal:
     allowed_domains: frozenset[str] = frozenset({"*"})
     allowed_search_providers: frozenset[str] = frozenset({"*"})
     expires_us: int | None = None
+    #: The idempotency key under which this request spends, if it named one.
+    claim: Claim | None = None
 
     def may(self, permission: str) -> bool:
         return "*" in self.permissions or permission in self.permissions
 
     def may_use(self, model_id: str) -> bool:
         return "*" in self.allowed_models or model_id in self.allowed_models
+
+
+Role = Literal["owner", "admin", "agent"]
+#: Each may what those after it may.
+ROLES: Final[tuple[Role, ...]] = ("owner", "admin", "agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who uses the platform API: a member with a session and a role, or a key with scopes (spec.md section 2.3).
+
+    Of `user_id`, `session_id` and `role` a key has none; a session has no `key`.
+    """
+
+    tenant_id: str
+    user_id: str = ""
+    session_id: str = ""
+    role: Role | None = None
+    key: Principal | None = None
+
+    def has_scope(self, scope: str) -> bool:
+        """A session has every scope and is limited by its role instead."""
+        return self.key is None or "*" in self.key.scopes or scope in self.key.scopes
+
+    def has_role(self, least: Role) -> bool:
+        """Whether the member is `least` or more; a key is limited by its scopes instead."""
+        return self.role is None or ROLES.index(self.role) <= ROLES.index(least)

@@ -19,6 +19,11 @@ class Rate:
         """Time one request takes from the allowance; rounded up so that rounding never lets an extra call through."""
         return -(-MINUTE_US // self.per_minute)
 
+    @property
+    def window_us(self) -> int:
+        """Time that all of the allowance takes."""
+        return self.interval_us * self.per_minute
+
 
 @dataclass(frozen=True, slots=True)
 class RateState:
@@ -37,12 +42,23 @@ def take(rate: Rate, stored_tat_us: int, now_us: int) -> RateState:
 
     A refused request changes nothing: `tat_us` comes back as it was and `retry_after_us` says when one would pass.
     """
-    interval = rate.interval_us
-    window = interval * rate.per_minute
-    # Nothing stores more than one window ahead but a clock that was wrong; the key must not wait for that time to come.
-    tat = max(stored_tat_us, now_us) if stored_tat_us - now_us <= 2 * window else now_us
+    interval, window = rate.interval_us, rate.window_us
+    tat = _arrival(rate, stored_tat_us, now_us)
     after = tat + interval
     if after - now_us > window:
         return RateState(False, stored_tat_us, rate.per_minute, 0, after - window - now_us, tat - now_us)
     remaining = (window - (after - now_us)) // interval
     return RateState(True, after, rate.per_minute, remaining, 0, after - now_us)
+
+
+def look(rate: Rate, stored_tat_us: int, now_us: int) -> RateState:
+    """What is left of the allowance; takes nothing of it."""
+    ahead = _arrival(rate, stored_tat_us, now_us) - now_us
+    remaining = max(0, rate.window_us - ahead) // rate.interval_us
+    wait = max(0, ahead + rate.interval_us - rate.window_us)
+    return RateState(remaining > 0, stored_tat_us, rate.per_minute, remaining, wait, ahead)
+
+
+def _arrival(rate: Rate, stored_tat_us: int, now_us: int) -> int:
+    """Nothing stores more than one window ahead but a clock that was wrong: nobody must wait for that time to come."""
+    return max(stored_tat_us, now_us) if stored_tat_us - now_us <= 2 * rate.window_us else now_us

@@ -14,6 +14,7 @@ from app.core.messages_fields import (
     DocumentBlock,
     ImageBlock,
     RedactedThinkingBlock,
+    SystemBlock,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
@@ -50,11 +51,12 @@ class Asked:
         return OURS + self.id
 
 
-def chat_messages(system: str | Sequence[TextBlock] | None, turns: Iterable[Turn], model: Asked) -> list[Json]:
+def chat_messages(system: str | Sequence[SystemBlock] | None, turns: Iterable[Turn], model: Asked) -> list[Json]:
     """The whole conversation; which thinking goes back depends on `model`."""
     messages: list[Json] = []
     if system:
-        messages.append({"role": "system", "content": _joined(system)})
+        said = system if isinstance(system, str) else "\n".join(block.text for block in system)
+        messages.append({"role": "system", "content": said})
     for turn in turns:
         content = turn.content
         if isinstance(content, str):

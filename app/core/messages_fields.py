@@ -20,7 +20,8 @@ class UrlSource(Wire, frozen=True, tag_field="type", tag="url"):
     url: Name
 
 
-class TextSource(Wire, frozen=True, tag_field="type", tag="text"):
+class TextSource(Wire, frozen=True):
+    type: Literal["text"]
     data: str
 
 
@@ -130,12 +131,17 @@ class Metadata(Wire, frozen=True):
     user_id: Annotated[str, Meta(max_length=1024)] | None = None
 
 
+class SystemBlock(Wire, frozen=True):
+    type: Literal["text"]
+    text: str
+
+
 class PromptFields(Wire, frozen=True):
     """What `count_tokens` reads; null means absent."""
 
     model: Name
     messages: Annotated[list[Turn], Meta(min_length=1, max_length=2000)]
-    system: str | list[TextBlock] | None = None
+    system: str | list[SystemBlock] | None = None
     tools: Annotated[list[MessagesTool], Meta(max_length=128)] | None = None
     tool_choice: AutoChoice | AnyChoice | NoChoice | ToolChoice | None = None
     thinking: ThinkingOn | ThinkingOff | ThinkingAdaptive | ThinkingBetweenTools | None = None

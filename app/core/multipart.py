@@ -10,6 +10,7 @@ import re
 from email.message import Message
 from typing import Final
 
+import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -27,8 +28,9 @@ class Form:
     def __init__(self, content_type: str | None) -> None:
         """Raises Problem 400 when the body is no multipart form."""
         self.fields: dict[str, list[str]] = {}
-        #: Whether a file has begun.
+        #: Whether a file has begun, and the name it was sent with.
         self.has_file = False
+        self.file_name = b""
         self._parser = MultipartParser(
             _boundary(content_type),
             {
@@ -68,6 +70,10 @@ class Form:
         if not self.has_file:
             raise Problem("missing_required_parameter", "file is required: send a recording in the form.", "file")
 
+    def parts(self) -> tuple[bytes, ...]:
+        """All but the bytes of the file: the same for the same form, in whatever order its fields came."""
+        return self.file_name, msgspec.json.encode(sorted(self.fields.items()))
+
     def _begin_part(self) -> None:
         self._parts += 1
         if self._parts > MOST_PARTS:
@@ -96,7 +102,7 @@ class Form:
             raise Problem("invalid_value", "Send one file, in the field `file`.", name[:64] or "file")
         if self.has_file:
             raise Problem("invalid_value", "Send one file.", "file")
-        self.has_file, self._name = True, None
+        self.has_file, self._name, self.file_name = True, None, options[b"filename"]
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         if self._name is None:

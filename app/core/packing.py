@@ -13,7 +13,7 @@ LEVEL, WINDOW, MEMORY = 1, 12, 5
 
 
 class Packer:
-    """`add` each piece, then `text` once."""
+    """`add` each piece, then `text` or `data` once."""
 
     __slots__ = ("_packed", "_pieces", "_waiting", "_zip")
 
@@ -33,8 +33,12 @@ class Packer:
 
     def text(self) -> str:
         """All pieces, as text that `unpack` understands."""
+        return base64.b64encode(self.data()).decode()
+
+    def data(self) -> bytes:
+        """All pieces, as zlib packs them."""
         self._pack()
-        return base64.b64encode(b"".join(self._packed) + self._zip.flush()).decode()
+        return b"".join(self._packed) + self._zip.flush()
 
     def _pack(self) -> None:
         self._packed.append(self._zip.compress(b"".join(self._pieces)))

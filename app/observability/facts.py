@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.core.call_facts import UNMARKED, Marks
 from app.core.deltas import Usage
 from app.core.errors import UpstreamError
 from app.core.ledger import Basis, Outcome
@@ -52,6 +53,8 @@ class CallFacts:
     #: What the call's id begins with on this surface; by its category if empty.
     id_prefix: str = ""
     sdk_retries: int = 0
+    #: The client's own words, kept with the call and shown to nobody else: never a label, a log line or a span.
+    marks: Marks = UNMARKED
     id: str = ""
     model: str = OTHER
     streamed: bool = False

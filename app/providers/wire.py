@@ -145,7 +145,11 @@ class Connection:
 
 async def open_connection(host: str, port: int, tls: ssl.SSLContext | None) -> Connection:
     """Connect, with TLS when given a context. Raises OSError; the caller sets the deadline."""
-    stream = await trio.open_tcp_stream(host, port)
+    return await begin(await trio.open_tcp_stream(host, port), host, tls)
+
+
+async def begin(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None) -> Connection:
+    """The connection over a stream that leads to `host`. Raises OSError, having closed the stream, if TLS fails."""
     if tls is None:
         return Connection(stream)
     secure = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.core.errors import Problem
-from app.core.identity import HINT_LENGTH, Principal, key_digest, new_id, new_key
+from app.core.identity import HINT_LENGTH, Principal, key_digest, new_key, new_uuid
 from app.storage.database import Transaction
 
 
@@ -68,7 +68,7 @@ def find_principal(db: Transaction, digest: str, at_us: int) -> Principal:
 
 def create_key(db: Transaction, tenant_id: str, secret: bytes, settings: KeySettings, at_us: int) -> tuple[str, str]:
     """A new key; returns (id, key). The key itself is in no table and cannot be shown again."""
-    key, key_id = new_key(), new_id("key_", at_us)
+    key, key_id = new_key(), new_uuid(at_us)
     insert_key(db, tenant_id, key_id, secret, key, settings, at_us)
     return key_id, key
 
@@ -98,7 +98,7 @@ def update_key(db: Transaction, tenant_id: str, key_id: str, settings: KeySettin
         return False
     changed = db.run(
         "UPDATE api_keys SET permissions = ?, scopes = ?, allowed_models = ?, allowed_domains = ?, rpm = ?, "
-        "budget = ?, expires_at = ?, allowed_search_providers = ?, version = version + 1 "
+        "budget = ?, expires_at = ?, allowed_search_providers = ?, told_month = '', version = version + 1 "
         "WHERE tenant_id = ? AND id = ?",
         *(*values, tenant_id, key_id),
     )
@@ -115,9 +115,11 @@ def revoke_key(db: Transaction, tenant_id: str, key_id: str) -> bool:
 
 
 def find_key(db: Transaction, tenant_id: str, name: str) -> StoredKey | None:
-    """The tenant's key of this name, live or revoked."""
+    """The tenant's live key of this name, or the last one of it that was revoked."""
     row = db.one(
-        "SELECT id, digest, is_active, created_at FROM api_keys WHERE tenant_id = ? AND name = ?", tenant_id, name
+        "SELECT id, digest, is_active, created_at FROM api_keys WHERE tenant_id = ? AND name = ? "
+        "ORDER BY is_active DESC, created_at DESC, id DESC LIMIT 1",
+        *(tenant_id, name),
     )
     return None if row is None else StoredKey(row[0], row[1], bool(row[2]), row[3])
 

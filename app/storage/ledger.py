@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 from app.core import ledger
 from app.core.allowance import Allowance
+from app.core.call_facts import NOTHING, UNMARKED, Marks, Measured
 from app.core.errors import Problem
-from app.core.identity import Principal, new_id
+from app.core.identity import Principal
 from app.core.ledger import Basis, Limits, Outcome, Settlement, Standing, State, month_of
+from app.storage import alerting, usage_days
 from app.storage.database import Transaction
+from app.storage.entries import Entry, append
+from app.storage.usage_days import EndedCall
 
 
 class StaleKey(Exception):
@@ -31,6 +34,7 @@ class Opening:
     hold: int
     at_us: int
     expires_us: int
+    marks: Marks = UNMARKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +48,21 @@ class Closing:
     rule: str
     receipt: str
     at_us: int
+    #: The code of `app.core.errors` that a failed call ended with.
+    failure: str = ""
+    measured: Measured = NOTHING
 
     def unpaid(self) -> Closing:
         """The same ending for a call whose client was told that it failed: our fault is free (B13)."""
         if self.state == "voided":
             return self
-        return replace(self, state="voided", outcome="failed", cost=0, basis="none", rule="B13")
+        failure = "storage_unavailable"
+        return replace(self, state="voided", outcome="failed", cost=0, basis="none", rule="B13", failure=failure)
 
     @classmethod
     def unasked(cls, at_us: int) -> Closing:
         """For a hold that was taken too late: its caller has been refused already (B1)."""
-        return cls("voided", "failed", 0, "none", "B1", "", at_us)
+        return cls("voided", "failed", 0, "none", "B1", "", at_us, "storage_unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +73,8 @@ class Ending:
     charge: int
     uncollected: int
     basis: Basis
-
-
-class Entry(NamedTuple):
-    """One line of the ledger; `ref` is unique per kind within a tenant."""
-
-    kind: str
-    amount: int
-    ref: str
-    note: str = ""
+    #: What the tenant has left, in ucr.
+    balance: int = field(default=0, compare=False)
 
 
 _STANDING = """
@@ -111,9 +112,10 @@ def admit(db: Transaction, tenant_id: str, principal: Principal, limits: Limits,
     )
     db.do(
         "INSERT INTO calls (tenant_id, id, key_id, request_id, endpoint, category, model, streamed, month, opened_at, "
-        "hold, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "hold, expires_at, session_id, trace_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(tenant_id, opening.id, principal.key_id, opening.request_id, opening.endpoint, opening.category),
         *(opening.model, int(opening.streamed), month, opening.at_us, opening.hold, opening.expires_us),
+        *(opening.marks.session_id, opening.marks.trace_id),
     )
     return allowance
 
@@ -167,21 +169,23 @@ _SPEND = """
 def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Ending:
     """End a call's hold, charge it and write its final row; a call that has ended already keeps its first ending."""
     row = db.one(
-        "SELECT c.state, c.charge, c.uncollected, c.basis, c.hold, c.key_id, c.month, c.category, t.balance, t.held "
-        "FROM calls c JOIN tenants t ON t.id = c.tenant_id WHERE c.tenant_id = ? AND c.id = ?",
+        "SELECT c.state, c.charge, c.uncollected, c.basis, c.hold, c.key_id, c.month, c.category, c.model, "
+        f"c.opened_at, t.balance, t.held, {alerting.COLUMNS} FROM calls c JOIN tenants t ON t.id = c.tenant_id "
+        "LEFT JOIN api_keys k ON k.id = c.key_id WHERE c.tenant_id = ? AND c.id = ?",
         *(tenant_id, call_id),
     )
     if row is None:
         raise LookupError(call_id)
-    state, charge, uncollected, basis, hold, key_id, month, category, balance, held = row
+    state, charge, uncollected, basis, hold, key_id, month, category, model, opened_us, balance, held, *standing = row
     if state != "held":
-        return Ending(state, charge, uncollected, basis)
+        return Ending(state, charge, uncollected, basis, balance)
     money = ledger.settle(closing.cost, hold, balance, held) if closing.state == "posted" else Settlement(0, 0)
+    used = closing.measured
     db.do(
         "UPDATE calls SET state = ?, ended_at = ?, outcome = ?, charge = ?, uncollected = ?, basis = ?, rule = ?, "
-        "receipt = ? WHERE tenant_id = ? AND id = ?",
+        "receipt = ?, failure = ?, input_tokens = ?, output_tokens = ?, audio_ms = ? WHERE tenant_id = ? AND id = ?",
         *(closing.state, closing.at_us, closing.outcome, money.charge, money.uncollected, closing.basis, closing.rule),
-        *(closing.receipt, tenant_id, call_id),
+        *(closing.receipt, closing.failure, used.input_tokens, used.output_tokens, used.audio_ms, tenant_id, call_id),
     )
     spent = month_of(closing.at_us)
     db.do(
@@ -196,19 +200,38 @@ def end(db: Transaction, tenant_id: str, call_id: str, closing: Closing) -> Endi
         "UPDATE month_calls SET open = open - 1, ended = ended + ? WHERE tenant_id = ? AND month = ? AND category = ?",
         *(int(closing.outcome == "completed"), tenant_id, month, category),
     )
+    ended = EndedCall(
+        key_id=key_id,
+        category=category,
+        model=model,
+        opened_us=opened_us,
+        ended_us=closing.at_us,
+        outcome=closing.outcome,
+        charge=money.charge,
+        uncollected=money.uncollected,
+        measured=used,
+    )
+    usage_days.count(db, tenant_id, ended)
     if money.charge:
-        _append(db, tenant_id, Entry("charge", -money.charge, call_id), closing.at_us)
-    return Ending(closing.state, money.charge, money.uncollected, closing.basis)
+        append(db, tenant_id, Entry("charge", -money.charge, call_id), closing.at_us)
+        alerting.tell_charge(db, tenant_id, standing, money.charge, balance, closing.at_us)
+    return Ending(closing.state, money.charge, money.uncollected, closing.basis, balance - money.charge)
 
 
 def credit(db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, at_us: int, note: str = "") -> bool:
-    """Add credits once per (tenant, kind, ref). False when that reference was credited before."""
+    """Add credits once per (tenant, kind, ref), or with a negative amount take some. False for a known reference.
+
+    Raises Problem for a tenant that is not there, and when less would be left than running calls hold.
+    """
     known = "SELECT 1 FROM ledger_entries WHERE tenant_id = ? AND kind = ? AND ref = ?"
     if db.one(known, tenant_id, kind, ref) is not None:
         return False
-    if not db.run("UPDATE tenants SET balance = balance + ? WHERE id = ?", amount, tenant_id):
-        raise Problem("not_found", "There is no such organisation.")
-    _append(db, tenant_id, Entry(kind, amount, ref, note), at_us)
+    moved = "UPDATE tenants SET balance = balance + ? WHERE id = ? AND balance + ? >= held"
+    if not db.run(moved, amount, tenant_id, amount):
+        whole, held = balance(db, tenant_id)
+        free = f"{(whole - held) / 1e6:.6f}"
+        raise Problem("conflict", f"Running calls hold the rest: take at most {free} credits, or wait until they end.")
+    append(db, tenant_id, Entry(kind, amount, ref, note), at_us)
     return True
 
 
@@ -233,14 +256,19 @@ def open_holds(db: Transaction, at_us: int) -> tuple[int, int, int]:
     return count, overdue, oldest_us or 0
 
 
+#: Open calls are few and have an index; for `c.tenant_id = t.id` SQLite would go through all calls of the tenant.
 INVARIANTS = """
     SELECT t.id FROM tenants t WHERE (t.held < 0 OR t.held > t.balance
     OR t.balance <> (SELECT COALESCE(SUM(amount), 0) FROM ledger_entries e WHERE e.tenant_id = t.id)
-    OR t.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c WHERE c.tenant_id = t.id AND c.state = 'held')
+    OR t.balance <> (SELECT COALESCE(SUM(amount), 0) FROM ledger_days d WHERE d.tenant_id = t.id)
+    OR (SELECT COALESCE(SUM(charge), 0) FROM usage_days u WHERE u.tenant_id = t.id) <>
+        -(SELECT COALESCE(SUM(amount), 0) FROM ledger_days d WHERE d.tenant_id = t.id AND d.type = 'deduction')
+    OR t.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c WHERE c.state = 'held' AND c.tenant_id || '' = t.id)
     OR EXISTS (SELECT 1 FROM api_keys k WHERE k.tenant_id = t.id AND (
-        k.in_flight <> (SELECT COUNT(*) FROM calls c WHERE c.tenant_id = t.id AND c.key_id = k.id AND c.state = 'held')
+        k.in_flight <> (SELECT COUNT(*) FROM calls c
+                        WHERE c.state = 'held' AND c.tenant_id || '' = t.id AND c.key_id = k.id)
         OR k.held <> (SELECT COALESCE(SUM(hold), 0) FROM calls c
-                      WHERE c.tenant_id = t.id AND c.key_id = k.id AND c.state = 'held')))
+                      WHERE c.state = 'held' AND c.tenant_id || '' = t.id AND c.key_id = k.id)))
     OR EXISTS (SELECT 1 FROM calls c WHERE c.tenant_id = t.id AND c.charge <> -COALESCE(
         (SELECT SUM(amount) FROM ledger_entries e WHERE e.tenant_id = t.id AND e.kind = 'charge' AND e.ref = c.id), 0)))
 """
@@ -254,12 +282,3 @@ def broken_tenants(db: Transaction) -> list[str]:
 def is_broken(db: Transaction, tenant_id: str) -> bool:
     """The same for one tenant."""
     return db.one(INVARIANTS + " AND t.id = ?", tenant_id) is not None
-
-
-def _append(db: Transaction, tenant_id: str, entry: Entry, at_us: int) -> None:
-    """The balance has been moved already: a seed, which takes no tenant's turn, may have moved it since it was read."""
-    db.do(
-        "INSERT INTO ledger_entries (id, tenant_id, kind, amount, ref, note, balance_after, created_at) "
-        "SELECT ?, id, ?, ?, ?, ?, balance, ? FROM tenants WHERE id = ?",
-        *(new_id("le_", at_us), *entry, at_us, tenant_id),
-    )

@@ -13,7 +13,10 @@ Key = tuple[Any, ...]
 #: Not a part of the business: each database keeps account of its own schema.
 SCHEMA: Final = "schema_steps"
 #: The only tables that the gateway deletes rows from; elsewhere a row that the source does not have is a stranger's.
-DELETED_FROM: Final = frozenset({"catalog_entries", "responses"})
+DELETED_FROM: Final = frozenset(
+    {"catalog_entries", "idempotency_keys", "images", "invitations", "responses", "sessions", "throttles", "users"}
+    | {"deliveries", "delivery_attempts", "webhooks"}
+)
 #: Columns of which both sides must have the same sum.
 MONEY: Final = ("amount", "balance", "held", "charge", "uncollected", "spent")
 #: How SQLite's declared types are called in PostgreSQL.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.identity import new_id
+from app.core.identity import new_uuid
 from app.storage.database import Transaction
 
 
@@ -10,7 +10,7 @@ def upsert_tenant(db: Transaction, name: str, plan: str, budget: int | None, at_
     """Find or make the tenant of that name; returns (id, "created" | "changed" | "unchanged")."""
     row = db.one("SELECT id, plan, budget FROM tenants WHERE name = ?", name)
     if row is None:
-        tenant_id = new_id("ten_", at_us)
+        tenant_id = new_uuid(at_us)
         db.do(
             "INSERT INTO tenants (id, name, plan, budget, created_at) VALUES (?, ?, ?, ?, ?)",
             *(tenant_id, name, plan, budget, at_us),
@@ -31,7 +31,7 @@ def upsert_member(
         db.do(
             "INSERT INTO users (id, tenant_id, email, full_name, role, password_hash, created_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(new_id("usr_", at_us), tenant_id, email, full_name, role, password_hash, at_us),
+            *(new_uuid(at_us), tenant_id, email, full_name, role, password_hash, at_us),
         )
         return "created"
     if row[1] != tenant_id:

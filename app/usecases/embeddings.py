@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter
 
 import msgspec
 import trio
@@ -20,20 +20,19 @@ from app.observability.facts import CallFacts
 from app.providers.chat import ChatProvider
 from app.providers.embeddings import Embedded, EmbeddingAsk, embed
 from app.usecases.plan import CONTEXT_SLACK
-from app.usecases.routed import Order, Progress, RoutedServices, run_routed
+from app.usecases.routed import Done, Order, Progress, RoutedServices, WhatElse, run_routed
 from app.usecases.routed_plan import plan_routed
-from app.usecases.sink import Served
 from catalog.models import Model
 from catalog.routing import Target
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingAnswer:
-    """Vectors in the client's encoding, paid for."""
+    """Vectors in the client's encoding, and what they cost."""
 
     vectors: tuple[msgspec.Raw, ...]
     prompt_tokens: int
-    served: Served
+    bill: Bill
 
 
 async def run_embeddings(
@@ -42,8 +41,12 @@ async def run_embeddings(
     principal: Principal,
     request: EmbeddingRequest,
     facts: CallFacts,
-) -> EmbeddingAnswer:
-    """Embed the texts and charge for them. Raises Problem, nothing having been charged then; StaleKey."""
+    reply: WhatElse[EmbeddingAnswer],
+) -> Done[EmbeddingAnswer]:
+    """Embed the texts and charge for them; what `reply` gives is written with the charge.
+
+    Raises Problem, nothing having been charged then; StaleKey.
+    """
     plan = plan_routed(routed.models, principal, "embedding", request.model, available=providers.__contains__)
     price = plan.token_price(plan.model)
     _check_dimensions(plan.model, request.dimensions)
@@ -53,7 +56,7 @@ async def run_embeddings(
     order = Order(price.tokens_ucr(estimate, 0), facts, request.texts, request.ignored)
     left = Bill("cancelled", price.tokens_ucr(estimate, 0), "tokenizer_estimate", "B4")
 
-    async def attempt(target: Target, progress: Progress) -> tuple[Embedded, Bill, Usage]:
+    async def attempt(target: Target, progress: Progress) -> EmbeddingAnswer:
         ask = EmbeddingAsk(target.upstream, request.texts, request.encoding, request.dimensions, target.options)
         progress.receipt["prompt_estimate"] = estimate
         found = await embed(
@@ -61,11 +64,9 @@ async def run_embeddings(
         )
         usage = Usage(estimate if found.prompt_tokens is None else found.prompt_tokens)
         progress.measured(usage)
-        return found, _bill(found, usage, price), usage
+        return EmbeddingAnswer(found.vectors, usage.prompt, _bill(found, usage, price))
 
-    done = await run_routed(routed, principal, plan, order, attempt, itemgetter(1))
-    found, _, usage = done.answer
-    return EmbeddingAnswer(found.vectors, usage.prompt, done.served)
+    return await run_routed(routed, principal, plan, order, attempt, attrgetter("bill"), reply)
 
 
 def _bill(found: Embedded, usage: Usage, price: TokenPrice) -> Bill:

@@ -25,12 +25,14 @@ import trio
 
 from app.core.allowance import Allowance
 from app.core.billing import Bill
+from app.core.call_facts import UNMARKED, Marks, measured
 from app.core.errors import Problem, error_places
 from app.core.identity import Clock, Principal, new_id, now_us
 from app.core.ledger import Limits, Outcome, State
-from app.storage import ledger
+from app.storage import idempotency, ledger
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Closing, Ending, Opening
+from app.usecases.refusals import tell_budget_refusal
 from app.usecases.settling import Beside, Late, Settler
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ class Ask:
     limits: Limits
     #: What the call's id begins with; by its category if empty.
     id_prefix: str = ""
+    marks: Marks = UNMARKED
 
 
 @dataclass(slots=True, eq=False)
@@ -116,8 +119,13 @@ class Call:
         if self.ending is None:
             meter = self._meter
             self.bill = bill
-            receipt = msgspec.json.encode(self.receipt).decode()
-            closing = Closing(state, bill.outcome, bill.cost_ucr, bill.basis, bill.rule, receipt, meter.clock())
+            closing = Closing(
+                *(state, bill.outcome, bill.cost_ucr, bill.basis, bill.rule),
+                receipt=msgspec.json.encode(self.receipt).decode(),
+                at_us=meter.clock(),
+                failure=self.receipt.get("failure", ""),
+                measured=measured(self.receipt),
+            )
             # A client that is there is told that it failed: then it must be free.
             otherwise = closing if bill.outcome == "cancelled" else closing.unpaid()
             try:
@@ -165,15 +173,16 @@ class Meter:
             hold=ask.hold_ucr,
             at_us=at,
             expires_us=at + self.hold_us,
+            marks=ask.marks,
         )
         tenant = principal.tenant_id
         try:
-            allowance = await self.db.write(
-                tenant, lambda db: ledger.admit(db, tenant, principal, ask.limits, opening), durable=False
-            )
+            allowance = await self.db.write(tenant, partial(_admit, principal, ask.limits, opening), durable=False)
         except Problem as problem:
             if problem.code == "storage_unavailable":  # It may still happen: then nobody would end it.
                 self.settler.end_later(tenant, opening.id, Closing.unasked(self.clock()))
+            if problem.code == "budget_exceeded":
+                await tell_budget_refusal(self.db, tenant, principal.key_id, opening.hold, at)
             raise
         call = Call(opening.id, tenant, ask.hold_ucr, opening.expires_us, allowance, self)
         self._open.add(call)
@@ -203,12 +212,14 @@ class Meter:
             count += len(renewed)
         return count
 
-    async def leave(self, call: Call, *, cancelled: bool) -> None:
-        """End a call that has not ended by itself."""
+    async def leave(self, call: Call, error: BaseException | None) -> None:
+        """End a call that has not ended by itself; `error` is what its block was left by."""
         self._open.discard(call)
         if call.handed_over or call.ending is not None:
             return
-        bill = _cancel_bill(call) if cancelled else FAILED
+        bill = _cancel_bill(call) if _is_cancel(error) else FAILED
+        if bill.outcome == "failed":
+            call.receipt.setdefault("failure", error.code if isinstance(error, Problem) else "internal_error")
         state: State = "posted" if bill.cost_ucr or bill.basis != "none" else "voided"
         try:
             await call._end(state, bill)
@@ -234,17 +245,28 @@ class OpenCall:
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        cancelled = isinstance(error, trio.Cancelled) or (
-            isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
-        )
         try:
-            await self._meter.leave(self._call, cancelled=cancelled)
+            await self._meter.leave(self._call, error)
         finally:
             self._call.on_end()
 
 
+def _is_cancel(error: BaseException | None) -> bool:
+    return isinstance(error, trio.Cancelled) or (
+        isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
+    )
+
+
 def _tenant(call: Call) -> str:
     return call.tenant_id
+
+
+def _admit(principal: Principal, limits: Limits, opening: Opening, db: Transaction) -> Allowance:
+    """Whoever has lost the idempotency key that it spends under is refused in the same transaction."""
+    allowance = ledger.admit(db, principal.tenant_id, principal, limits, opening)
+    if principal.claim is not None:
+        idempotency.bind(db, principal.tenant_id, principal.claim, opening.id)
+    return allowance
 
 
 def _renew(tenant_id: str, call_ids: list[str], expires_us: int, db: Transaction) -> None:

@@ -69,6 +69,7 @@ class ChatPlan:
             request_id=facts.request_id,
             limits=self.limits,
             id_prefix=facts.id_prefix,
+            marks=facts.marks,
         )
 
 

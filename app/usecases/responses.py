@@ -14,6 +14,7 @@ from app.core.responses import ResponseRequest
 from app.core.responses_items import Items, stored_items
 from app.storage import responses as stored
 from app.storage.database import EVERY_TENANT, Database, Transaction
+from app.storage.ledger import Ending
 from app.storage.responses import StoredResponse
 from app.usecases.settling import Beside
 
@@ -80,7 +81,7 @@ class Responses:
             response_id, at, at + KEEP_US, request.fields.previous_response_id, sent, response.decode(), events
         )
 
-        def store(db: Transaction) -> None:
+        def store(db: Transaction, _ending: Ending) -> None:
             stored.store(db, tenant_id, kept)
 
         return store

@@ -36,6 +36,7 @@ from app.usecases.meter import Ask, Call, Meter
 from app.usecases.models import Models
 from app.usecases.plan import unconfigured
 from app.usecases.routed_plan import RoutedPlan
+from app.usecases.settling import Beside
 from app.usecases.sink import Served
 from catalog.routing import Target
 
@@ -122,6 +123,8 @@ class Done(Generic[T]):
 
 
 Attempt = Callable[[Target, Progress], Awaitable[T]]
+#: What is written in the transaction that charges a good answer, if anything.
+WhatElse = Callable[[T, Served], Beside | None]
 
 
 async def run_routed(
@@ -131,8 +134,12 @@ async def run_routed(
     order: Order,
     attempt: Attempt[T],
     bill: Callable[[T], Bill],
+    beside: WhatElse[T] | None = None,
 ) -> Done[T]:
-    """Admit the call, try its routes, settle. Raises Problem, nothing being charged then; StaleKey."""
+    """Admit the call, try its routes, settle. Raises Problem, nothing being charged then; StaleKey.
+
+    `beside` gives what is written in the transaction that charges a good answer.
+    """
     facts = order.facts
     ask = Ask(
         endpoint=facts.endpoint,
@@ -143,9 +150,10 @@ async def run_routed(
         request_id=facts.request_id,
         limits=plan.limits,
         id_prefix=facts.id_prefix,
+        marks=facts.marks,
     )
     async with services.meter.open_call(principal, ask) as call:
-        routed = _RoutedCall(services, plan, order, call, attempt, bill)
+        routed = _RoutedCall(services, plan, order, call, attempt, bill, beside)
         call.on_cancel, call.on_end = routed.bill_now, routed.report
         call.receipt.update(ignored=order.ignored, sdk_retries=facts.sdk_retries)
         return await routed.run()
@@ -162,6 +170,7 @@ class _RoutedCall(Generic[T]):
         call: Call,
         attempt: Attempt[T],
         bill: Callable[[T], Bill],
+        beside: WhatElse[T] | None,
     ) -> None:
         self._services = services
         self._plan = plan
@@ -169,6 +178,7 @@ class _RoutedCall(Generic[T]):
         self._call = call
         self._attempt = attempt
         self._bill = bill
+        self._beside = beside
         self._journal = Journal(call, order.facts)
         self._served = Served(call.id, plan.model.id, int(time.time()), call.allowance)
         self._progress = Progress(self._served, self._journal)
@@ -246,7 +256,8 @@ class _RoutedCall(Generic[T]):
         bill = self._bill(answer)
         self._journal.answered()
         self._close()
-        return Done(answer, self._served, await self._call.post(bill))
+        beside = None if self._beside is None else self._beside(answer, self._served)
+        return Done(answer, self._served, await self._call.post(bill, beside))
 
     async def _given_up(self, failures: list[UpstreamError]) -> Problem:
         """Void the call; the client's error is the last failure, being throttled only when all routes were."""

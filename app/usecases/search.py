@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
-import structlog
-
 from app.core.billing import Bill
 from app.core.errors import Problem
 from app.core.identity import Principal
@@ -16,13 +14,11 @@ from app.core.search import Found, Search, choose
 from app.observability.facts import CallFacts
 from app.providers.search.backend import AWAY
 from app.providers.search.provider import SearchProvider
-from app.storage import ledger
-from app.usecases.routed import Done, Order, Progress, RoutedServices, run_routed
+from app.usecases.routed import Done, Order, Progress, RoutedServices, WhatElse, run_routed
 from app.usecases.routed_plan import RoutedPlan, plan_for
 from catalog.models import Model
 from catalog.routing import Target
 
-log = structlog.get_logger(__name__)
 #: In all: no further provider is asked after it.
 TRY_FOR_S: Final = 15.0
 
@@ -36,21 +32,21 @@ class SearchServices:
     default: str
 
 
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """An answer and its bill, which is paid; `balance_ucr` None when it could not be read."""
-
-    done: Done[tuple[Found, Bill]]
-    balance_ucr: int | None
+Answer = tuple[Found, Bill]
 
 
-async def run_search(services: SearchServices, principal: Principal, search: Search, facts: CallFacts) -> Searched:
-    """Answer `search` and charge it. Raises Problem, nothing having been charged then; StaleKey."""
+async def run_search(
+    services: SearchServices, principal: Principal, search: Search, facts: CallFacts, reply: WhatElse[Answer]
+) -> Done[Answer]:
+    """Answer `search` and charge it; what `reply` gives is written with the charge.
+
+    Raises Problem, nothing having been charged then; StaleKey.
+    """
     plan = plan_search(services, principal, search)
     hold = max(plan.unit_price(target.model).cost_ucr(1) for target in plan.targets)
     order = Order(hold, facts, (search.query, *search.include, *search.exclude), search.ignored, TRY_FOR_S)
 
-    async def attempt(target: Target, progress: Progress) -> tuple[Found, Bill]:
+    async def attempt(target: Target, progress: Progress) -> Answer:
         price = plan.unit_price(target.model).cost_ucr(1)
         found = await services.providers[target.provider].search(
             search,
@@ -60,8 +56,7 @@ async def run_search(services: SearchServices, principal: Principal, search: Sea
         progress.measured(searches=1)
         return found, Bill("completed", price, "provider_usage", "B17")
 
-    done = await run_routed(services.routed, principal, plan, order, attempt, itemgetter(1))
-    return Searched(done, await _balance(services, principal))
+    return await run_routed(services.routed, principal, plan, order, attempt, itemgetter(1), reply)
 
 
 def plan_search(services: SearchServices, principal: Principal, search: Search) -> RoutedPlan:
@@ -83,14 +78,3 @@ def _entries(models: Mapping[str, Model]) -> dict[str, Model]:
     """The price rows of search by provider."""
     rows = (model for model in models.values() if model.category == "search" and model.status == "active")
     return {model.routes[0].provider: model for model in rows}
-
-
-async def _balance(services: SearchServices, principal: Principal) -> int | None:
-    """What is left. The answer is paid for by now, so a database that is away must not take it back."""
-    tenant = principal.tenant_id
-    try:
-        balance, _ = await services.routed.meter.db.read(tenant, lambda db: ledger.balance(db, tenant))
-    except Problem as problem:
-        log.warning("search.balance_unknown", error=str(problem))
-        return None
-    return balance

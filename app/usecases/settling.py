@@ -26,7 +26,19 @@ SWEPT_AT_ONCE: Final = 1000
 #: Beyond so many endings that wait, an admission that may still turn up is left to the sweeper.
 MOST_UNASKED: Final = 1000
 #: What else the transaction of an ending writes; it may be run again.
-Beside = Callable[[Transaction], None]
+Beside = Callable[[Transaction, Ending], None]
+
+
+def both(first: Beside | None, second: Beside | None) -> Beside | None:
+    """One that writes what the two write."""
+    if first is None or second is None:
+        return first or second
+
+    def write(db: Transaction, ending: Ending) -> None:
+        first(db, ending)
+        second(db, ending)
+
+    return write
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,7 @@ class Settler:
 def _end(tenant_id: str, call_id: str, closing: Closing, beside: Beside | None, db: Transaction) -> Ending:
     ending = ledger.end(db, tenant_id, call_id, closing)
     if beside is not None:
-        beside(db)
+        beside(db, ending)
     return ending
 
 

@@ -24,6 +24,7 @@ from app.providers.speech import JOINABLE, SarvamSpeaker, speaker
 from app.providers.upstream import Reply
 from app.usecases.routed import Done, Order, Progress, run_routed
 from app.usecases.routed_plan import RoutedPlan, plan_routed
+from app.usecases.settling import Beside
 from app.usecases.sink import Served
 from app.usecases.transcribe import AudioServices
 from catalog.models import Model
@@ -39,6 +40,9 @@ class SpeechSink(Protocol):
         """A provider's first sound is here."""
 
     async def write(self, data: bytes) -> None: ...
+
+    def settling(self, spoken: Spoken, served: Served) -> Beside | None:
+        """All of it is out and is about to be settled: what to write in the same transaction, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ async def run_speech(
         call.questions(target)
     price = plan.unit_price(plan.model)
     order = Order(price.cost_ucr(wish.characters), facts, (wish.input,), wish.ignored)
-    return await run_routed(services.routed, principal, plan, order, call.attempt, attrgetter("bill"))
+    return await run_routed(services.routed, principal, plan, order, call.attempt, attrgetter("bill"), sink.settling)
 
 
 class _Speech:

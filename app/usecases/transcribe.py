@@ -20,7 +20,7 @@ from app.providers.chat import ChatProvider
 from app.providers.dialect import ChatAsk, unsupported
 from app.providers.fetch import fetch
 from app.providers.transcription import Clip, check_envelope, of_recording, read_answer, transcriber
-from app.usecases.routed import Done, Order, Progress, RoutedServices, run_routed
+from app.usecases.routed import Done, Order, Progress, RoutedServices, WhatElse, run_routed
 from app.usecases.routed_plan import RoutedPlan, plan_routed
 from app.usecases.upload import Upload
 from catalog.models import Model
@@ -71,8 +71,12 @@ async def run_transcription(
     wish: TranscriptionRequest,
     upload: Upload,
     facts: CallFacts,
+    reply: WhatElse[Understood],
 ) -> Done[Understood]:
-    """Understand `upload` and charge it. Raises Problem, nothing having been charged then; StaleKey."""
+    """Understand `upload` and charge it; what `reply` gives is written with the charge.
+
+    Raises Problem, nothing having been charged then; StaleKey.
+    """
     recording = await upload.measure()
     clips = await cut(upload, recording, plan.model)
     for target in plan.targets[:1]:
@@ -82,7 +86,7 @@ async def run_transcription(
     price = plan.unit_price(plan.model)
     words = (wish.prompt,) if wish.prompt else ()
     order = Order(price.cost_ucr(recording.length_ms), facts, words, wish.ignored)
-    return await run_routed(services.routed, principal, plan, order, call.attempt, attrgetter("bill"))
+    return await run_routed(services.routed, principal, plan, order, call.attempt, attrgetter("bill"), reply)
 
 
 class _Transcription:

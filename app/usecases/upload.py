@@ -5,6 +5,7 @@ Never more than `MEMORY_BYTES` of it are held, whatever its size; it can be read
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from io import BytesIO
 from typing import BinaryIO, Final
@@ -46,6 +47,10 @@ class Upload:
             return bytes(self._tail[at : at + size])
         return await trio.to_thread.run_sync(_read, file, at, size)
 
+    async def digest(self) -> bytes:
+        """SHA-256 of all of it."""
+        return await trio.to_thread.run_sync(_digest, self._file or BytesIO(self._tail))
+
     async def measure(self) -> Recording:
         """What recording this is. Raises Problem 400 when it is none that can be used."""
         return await trio.to_thread.run_sync(measure, self._file or BytesIO(self._tail))
@@ -71,6 +76,14 @@ def _append(file: BinaryIO | None, data: bytearray) -> BinaryIO:
     file.write(data)
     file.flush()
     return file
+
+
+def _digest(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while data := file.read(MEMORY_BYTES):
+        digest.update(data)
+    return digest.digest()
 
 
 def _read(file: BinaryIO, at: int, size: int) -> bytes:

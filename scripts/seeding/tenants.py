@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from app.core.identity import is_key
+from app.core.key_lists import PERMISSIONS, SCOPES
 from app.core.money import ucr_from_credits
 from catalog.documents import Document, Fault
 from catalog.models import SEARCH_PROVIDERS
@@ -18,13 +19,6 @@ from scripts.seeding.target import SeedError
 
 Role = Literal["owner", "admin", "agent"]
 ROLES: Final[tuple[Role, ...]] = ("owner", "admin", "agent")
-#: spec.md section 2.2 and 2.3.
-PERMISSIONS: Final = ("llm", "stt", "tts", "search", "image")
-SCOPES: Final = (
-    *("bots:read", "bots:write", "conversations:read", "conversations:write", "knowledge:read", "knowledge:write"),
-    *("settings:read", "settings:write", "usage:read", "webhooks:write"),
-    *("whatsapp:read", "whatsapp:send", "whatsapp:write"),
-)
 LONGEST_EXPIRY_DAYS: Final = 365
 LARGEST_RPM: Final = 1_000_000
 SHORTEST_PASSWORD: Final = 8
@@ -121,7 +115,7 @@ def _tenant(draft: Draft) -> Tenant:
 
 
 def _member(document: Document) -> Member:
-    email = document.text("email", "jo@acme.example").lower()
+    email = document.text("email", "jo@acme.example").casefold()
     if email and not _EMAIL.fullmatch(email):
         document.fault("email", f"is {email!r}; write an address such as jo@acme.example")
     password = document.optional_text("password", "a long sentence")

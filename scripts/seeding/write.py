@@ -6,16 +6,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import trio
-from argon2 import PasswordHasher
-
-from app.core.identity import Clock, key_digest, new_id, new_key, now_us
+from app.core.identity import Clock, key_digest, new_key, new_uuid, now_us
 from app.core.money import credits_from_ucr
 from app.storage import keys, ledger
 from app.storage import tenants as storage
 from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.keys import KeySettings
 from app.usecases.models import load
+from app.usecases.passwords import Passwords
 from catalog.catalog import Catalog
 from catalog.documents import CatalogError, Fault
 from scripts.seeding.target import SeedError, Target
@@ -60,8 +58,8 @@ async def write_tenants(target: Target, tenants: Sequence[Tenant], secret: bytes
 
 
 async def hash_password(password: str) -> str:
-    """argon2id with the library's parameters, in a thread."""
-    return await trio.to_thread.run_sync(PasswordHasher().hash, password)
+    """As the gateway itself hashes it."""
+    return await Passwords().hash(password)
 
 
 async def _hash_new_passwords(db: Database, tenants: Sequence[Tenant], made: dict[str, str]) -> dict[str, str]:
@@ -164,7 +162,7 @@ class _Writing:
 
     def _add_key(self, tenant: Tenant, tenant_id: str, key: Key) -> None:
         value = key.value or new_key()
-        key_id = new_id("key_", self._at_us)
+        key_id = new_uuid(self._at_us)
         settings = _settings(key, self._at_us)
         keys.insert_key(self._db, tenant_id, key_id, self._secret, value, settings, self._at_us)
         if key.value is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +13,13 @@ from scripts.simulator.chat import NOISY, Asked, refusal, refused
 from scripts.simulator.cues import CueError, Cues, read_cues
 from scripts.simulator.script import JSON, Headers, Script, Step, json_script
 from scripts.simulator.sound import MEDIA, MS_PER_CHARACTER, SOUNDS
-from scripts.simulator.triggers import Trigger, choose
+from scripts.simulator.triggers import Quirk, Trigger, choose
 
 #: What one write carries; `[pace=N]` counts these.
 _PIECE_BYTES: Final = 4096
 _LONGEST: Final = 2500
+_BREAKING: Final = frozenset[Quirk]({"invalid_json_body", "bad_first_chunk"})
+_SPOILING: Final = _BREAKING | {"empty_answer"}
 
 Json = dict[str, Any]
 
@@ -103,18 +106,17 @@ def _play(asked: Asked, model: str, text: str, body: bytes, empty: bytes, header
     if trigger.stop == "headers":
         return Script(silent=True, ending=trigger.ending, fault=True)
     if trigger.error and not trigger.after_tokens:
-        return json_script(asked.dialect.envelope(asked.dialect.errors["server_error"]))
+        return replace(json_script(asked.dialect.envelope(asked.dialect.errors["server_error"])), fault=True)
     if "empty_answer" in trigger.quirks:
         body = empty
-    if trigger.quirks & {"invalid_json_body", "bad_first_chunk"}:
+    if trigger.quirks & _BREAKING:
         body = body[: len(body) // 2]
     noisy = NOISY if "noisy_headers" in trigger.quirks else ()
-    cut = trigger.stop is not None
     return Script(
         headers=headers + noisy,
         steps=() if trigger.stop == "body" else _pieces(asked, cues, trigger, body, len(text)),
         ending=trigger.ending,
-        fault=cut,
+        fault=trigger.stop is not None or bool(trigger.quirks & _SPOILING),
     )
 
 

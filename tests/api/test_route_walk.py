@@ -10,23 +10,29 @@ from unittest.mock import MagicMock
 import pytest
 from quart import Quart
 
-from app.api.app import create_app
+from app.api.app import PLATFORM, create_app
 from app.api.messages import PREFIXES
+from app.api.status import ABSENT, METHODS
 from app.core.identity import new_key
 from tests.databases import open_view
 from tests.e2e.calling import Caller, elsewhere, open_caller, question
 from tests.e2e.speaking import recording
 from tests.house import Customer, add_customer
 
+#: "absent": documented, without a backend here (tests/e2e/test_status.py).
 #: "operator": opened by a secret of the installation's own, and not there without one (tests/observability).
-Policy = Literal["public", "authenticated", "billable", "operator"]
+#: "signed": opened by the signature of a link and by no key (tests/e2e/test_image_history.py).
+Policy = Literal["absent", "public", "authenticated", "billable", "operator", "signed"]
 ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/metrics"): "operator",
+    ("GET", "/openapi.json"): "public",
+    ("GET", "/docs"): "public",
     ("GET", "/api/v1/models"): "public",
     ("GET", "/api/v1/models/<path:model_id>"): "public",
     ("GET", "/api/v1/models/access"): "public",
+    **{(method, f"{path}{rest}"): "absent" for path in ABSENT for rest in ("", "/<path:rest>") for method in METHODS},
     ("GET", "/v1/models"): "authenticated",
     ("GET", "/v1/models/<path:model_id>"): "authenticated",
     ("GET", "/v1/credits"): "authenticated",
@@ -37,6 +43,8 @@ ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("POST", "/v1/audio/speech"): "billable",
     ("POST", "/v1/search"): "billable",
     ("POST", "/v1/images/generations"): "billable",
+    ("GET", "/v1/images/history"): "authenticated",
+    ("GET", "/v1/images/files/<path:token>"): "signed",
     ("POST", "/v1/embeddings"): "billable",
     ("POST", "/v1/responses"): "billable",
     ("GET", "/v1/responses/<response_id>"): "authenticated",
@@ -92,14 +100,19 @@ def make_app() -> Quart:
     return create_app(MagicMock())
 
 
+def platform_routes() -> set[tuple[str, str]]:
+    """They are declared where they are made, with who may use them; test_platform_walk.py knocks at each."""
+    return {(each.method, each.path) for area in PLATFORM for each in area(MagicMock()).operations}
+
+
 def test_every_route_is_declared() -> None:
-    assert served(make_app()) == set(ROUTES)
+    assert served(make_app()) == set(ROUTES) | platform_routes()
 
 
 def test_a_route_that_nobody_declared_would_be_seen() -> None:
     app = make_app()
     app.add_url_rule("/v1/free-lunch", "free lunch", lambda: "", methods=["POST"])
-    assert served(app) - set(ROUTES) == {("POST", "/v1/free-lunch")}
+    assert served(app) - set(ROUTES) - platform_routes() == {("POST", "/v1/free-lunch")}
 
 
 def test_a_route_that_is_looked_up_directly_is_in_the_url_map_too() -> None:

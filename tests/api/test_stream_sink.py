@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from app.api.exchange import Exchange, Headers
+from app.api.recording import Recording
 from app.api.stream import Keep, StreamRules, StreamSink, nothing
 from app.core.allowance import Allowance
 from app.core.chat_stream import ChatWriter
@@ -33,6 +34,7 @@ class Wire:
     began: float = 0.0
     speaks_messages: bool = False
     note: dict[str, object] = field(default_factory=dict)
+    recording: Recording | None = None
     head: tuple[Any, int, Headers] | None = None
     sent: list[tuple[float, bytes]] = field(default_factory=list)
     ended: bool = False
@@ -265,7 +267,7 @@ async def test_it_counts_how_long_its_client_kept_it_waiting(autojump_clock: Moc
 
 
 async def test_between_what_is_stored_of_an_answer_and_its_end_nothing_is_sent(autojump_clock: MockClock) -> None:
-    async with a_stream(keep=lambda finishes, usage: lambda db: None) as (sink, wire):
+    async with a_stream(keep=lambda finishes, usage: lambda db, ending: None) as (sink, wire):
         await sink.write(text("Hello"))
         assert await sink.settling({0: "stop"}, NO_USAGE) is not None
         await trio.sleep(35)
@@ -275,7 +277,7 @@ async def test_between_what_is_stored_of_an_answer_and_its_end_nothing_is_sent(a
 
 
 async def test_an_answer_that_is_stored_has_begun_before(autojump_clock: MockClock) -> None:
-    async with a_stream(keep=lambda finishes, usage: lambda db: None) as (sink, wire):
+    async with a_stream(keep=lambda finishes, usage: lambda db, ending: None) as (sink, wire):
         await sink.settling({0: "stop"}, NO_USAGE)
         assert [said for _, said in wire.events] == [ROLE]
 

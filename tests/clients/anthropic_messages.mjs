@@ -45,5 +45,10 @@ results.refused = await refusal("hi", { model: "nope" });
 results.counted = (await client.messages.countTokens({ model: claude, messages: asked.text.messages })).input_tokens;
 results.models = [];
 for await (const model of client.models.list()) results.models.push(model.id);
+results.model = (await client.models.retrieve(claude)).display_name;
+results.text.read = "";
+for await (const event of await client.messages.create({ ...asked.text, stream: true })) {
+  if (event.type === "content_block_delta") results.text.read += event.delta.text;
+}
 
 console.log(JSON.stringify(results));

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.e2e.calling import Caller
+from tests.e2e.speaking import recording
 
 HERE: Final = Path(__file__).parent
 INSTALL_S: Final = 120
@@ -20,11 +21,12 @@ RUN_S: Final = 60
 
 
 def install(folder: Path) -> Path:
-    """The SDKs of package.json with the scripts beside them. Skips the test where that is not possible."""
+    """The SDKs of package.json, the scripts and a recording beside them. Skips the test where that is not possible."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is not installed: the JavaScript SDKs are not run")
     for path in [*HERE.glob("package*.json"), *HERE.glob("*.mjs")]:
         shutil.copy(path, folder)
+    (folder / "speech.wav").write_bytes(recording(4000))
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=INSTALL_S, check=False, text=True)
     if done.returncode != 0:

@@ -1,7 +1,4 @@
-// What openai-node makes of `/v1/responses`: prints one JSON object, which the test compares.
-import OpenAI from "openai";
-
-const client = new OpenAI({ baseURL: process.env.BASE_URL, apiKey: process.env.API_KEY, maxRetries: 0 });
+// What openai-node makes of `/v1/responses`.
 const model = "openai/gpt-5.4-mini";
 const tools = [
   {
@@ -31,27 +28,29 @@ function plain(response) {
   return JSON.parse(text.replaceAll(own, "ID"));
 }
 
-const results = {};
-for (const [name, body] of Object.entries(asked)) {
-  const whole = await client.responses.create(body);
-  const stream = client.responses.stream(body);
-  const events = [];
-  stream.on("event", (event) => events.push(event.type));
-  const final = await stream.finalResponse();
-  results[name] = { whole: plain(whole), streamed: plain(final), text: final.output_text, events };
+export async function responses(client) {
+  const results = {};
+  for (const [name, body] of Object.entries(asked)) {
+    const whole = await client.responses.create(body);
+    const stream = client.responses.stream(body);
+    const events = [];
+    stream.on("event", (event) => events.push(event.type));
+    const final = await stream.finalResponse();
+    results[name] = { whole: plain(whole), streamed: plain(final), text: final.output_text, events };
+  }
+
+  const failing = { model, input: "[mock=error_mid] [pace=200]" };
+  results.failed = [];
+  for await (const event of await client.responses.create({ ...failing, stream: true })) {
+    results.failed.push(event.type === "response.failed" ? event.response.error.code : event.type);
+  }
+
+  const kept = await client.responses.create({ model, input: "[tokens=3] kept" });
+  const read = await client.responses.retrieve(kept.id);
+  const items = await client.responses.inputItems.list(kept.id);
+  await client.responses.delete(kept.id);
+  const gone = await client.responses.retrieve(kept.id).catch((error) => error.status);
+  results.stored = { same: read.id === kept.id, item: items.data[0].content[0].text, gone };
+
+  return results;
 }
-
-const failing = { model, input: "[mock=error_mid] [pace=200]" };
-results.failed = [];
-for await (const event of await client.responses.create({ ...failing, stream: true })) {
-  results.failed.push(event.type === "response.failed" ? event.response.error.code : event.type);
-}
-
-const kept = await client.responses.create({ model, input: "[tokens=3] kept" });
-const read = await client.responses.retrieve(kept.id);
-const items = await client.responses.inputItems.list(kept.id);
-await client.responses.delete(kept.id);
-const gone = await client.responses.retrieve(kept.id).catch((error) => error.status);
-results.stored = { same: read.id === kept.id, item: items.data[0].content[0].text, gone };
-
-console.log(JSON.stringify(results));

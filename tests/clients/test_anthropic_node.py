@@ -20,3 +20,5 @@ async def test_anthropic_typescript_reads_bodies_and_streams_alike(sdks: Path, d
     assert results["refused"] == {"status": 404, "type": "not_found_error"}
     assert results["counted"] > 0
     assert "auto" in results["models"]
+    assert results["model"] == "Claude Sonnet 4.6"
+    assert results["text"]["read"] == results["text"]["whole"]["content"][0]["text"]

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from app.core.decode import MAX_DEPTH, convert, decode_object
+from app.core.decode import MAX_DEPTH, convert, decode_object, storable
 from app.core.errors import Problem
 
 
@@ -192,3 +192,22 @@ def test_a_missing_field_of_the_body_itself_is_named() -> None:
 def test_null_means_absent_and_unknown_fields_pass() -> None:
     outer = convert({"items": ITEMS, "ratio": None, "later": 1}, Outer)
     assert outer.ratio is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "param"),
+    [
+        ({"name": "a\0"}, "name"),
+        ({"config": {"deep": ["fine", "\0"]}}, "config.deep[1]"),
+        ({"config": {"a\0b": 1}}, "config"),
+    ],
+)
+def test_what_is_kept_may_not_hold_the_character_that_a_database_cannot(raw: dict[str, Any], param: str) -> None:
+    with pytest.raises(Problem) as refused:
+        storable(raw)
+    assert (refused.value.code, refused.value.param) == ("invalid_value", param)
+
+
+def test_what_is_kept_may_hold_any_other_character() -> None:
+    raw = {"name": "\\u0000 \x01 हिन्दी 🙂", "list": [1, None, {"a": True}]}
+    assert storable(raw) is raw

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.limits import MINUTE_US, Rate, take
+from app.core.limits import MINUTE_US, Rate, look, take
 
 START = 1_800_000_000_000_000
 RATES = st.integers(1, 12_000).map(Rate)
@@ -97,3 +97,19 @@ def test_a_clock_that_went_back_a_little_only_makes_the_key_wait() -> None:
 def test_a_clock_that_was_far_ahead_does_not_lock_the_key_out(rate: Rate, ahead_us: int) -> None:
     stored = take(rate, 0, START + ahead_us).tat_us
     assert len(passed_from(rate, stored, [START] * 2)) == min(rate.per_minute, 2)
+
+
+@given(RATES, GAPS)
+def test_looking_tells_what_taking_would_and_takes_nothing(rate: Rate, gaps: list[int]) -> None:
+    tat, now = 0, START
+    for gap in gaps:
+        now += gap
+        seen, taken = look(rate, tat, now), take(rate, tat, now)
+        assert (seen.allowed, seen.tat_us, seen.retry_after_us) == (taken.allowed, tat, taken.retry_after_us)
+        assert seen.remaining == taken.remaining + taken.allowed
+        tat = taken.tat_us
+
+
+def test_a_time_that_only_a_wrong_clock_can_have_stored_counts_for_nothing() -> None:
+    rate = Rate(60)
+    assert look(rate, START + 10 * MINUTE_US, START).remaining == 60

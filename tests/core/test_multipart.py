@@ -35,6 +35,22 @@ def test_the_file_comes_out_as_it_went_in_however_it_is_cut(pieces: list[bytes],
     assert read(body, step) == ({"model": ["whisper"]}, file)
 
 
+def test_the_same_form_has_the_same_parts_in_whatever_order_its_fields_come() -> None:
+    fields = [part("model", b"whisper"), part("g[]", b"word") + part("g[]", b"segment")]
+    file, end = part("file", b"sound", "a.wav"), b"--xx--\r\n"
+    forms = [b"".join((*fields, file, end)), b"".join((file, *fields[::-1], end)), part("g[]", b"word") + file + end]
+    one, same, other = map(parts, [*forms[:2], forms[2]])
+    assert one == same != other
+    renamed = parts(b"".join((*fields, part("file", b"sound", "b.wav"), end)))
+    assert renamed != one
+
+
+def parts(body: bytes) -> tuple[bytes, ...]:
+    form = Form(TYPE)
+    form.feed(body)
+    return form.parts()
+
+
 def test_fields_may_come_after_the_file_and_more_than_once() -> None:
     body = part("file", b"sound", "a.wav") + part("g[]", b"word") + part("g[]", b"segment") + b"--xx--\r\n"
     assert read(body) == ({"g[]": ["word", "segment"]}, b"sound")

@@ -28,11 +28,19 @@ class Case:
     in_sockets_s: float
 
     @property
-    def close_lag_s(self) -> float | None:
-        """From the client's leaving to the provider seeing it; None where the provider was not sending any more."""
+    def close_span(self) -> tuple[float, float] | None:
+        """From the client's leaving to the provider seeing it; None where the provider was not sending any more.
+
+        Of a provider that was asked only later, because its gateway had not yet read the request: from then on.
+        """
         if self.told.left_at is None or not self.records or self.records[-1].outcome != "peer_closed":
             return None
-        return self.began + (self.records[-1].close_seen or 0) - self.told.left_at
+        record = self.records[-1]
+        return max(self.told.left_at, self.began + record.accepted), self.began + (record.close_seen or 0)
+
+    @property
+    def close_lag_s(self) -> float | None:
+        return None if self.close_span is None else self.close_span[1] - self.close_span[0]
 
     @property
     def in_flight_most(self) -> int:

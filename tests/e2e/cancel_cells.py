@@ -1,4 +1,7 @@
-"""The cancel matrix as data: form x phase x way, what each phase must come to, and the cells that cannot exist."""
+"""The cancel matrix as data: surface x form x phase x way, what each phase must come to, which cells cannot exist.
+
+These are the surfaces that answer with tokens; for the others see `routed_cells`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.e2e.surfaces import CHAT, MESSAGES, RESPONSES, TWINS, Surface
 from tests.e2e.wire_clients import ExtraByteClient, H1Client, H2Client, StuckClient
 
 Client = H1Client | H2Client
@@ -58,6 +62,7 @@ PHASES: Final = {
 
 FITS: Final = "what has been sent by then fits any buffer: not to read it is to wait, and a client may wait"
 SILENT: Final = "nothing is sent before the whole answer: there is nothing to stop reading"
+#: On every surface.
 NO_SUCH_CELL: Final = {
     ("stream", "before upstream headers", "stops reading"): FITS,
     ("stream", "before the first token", "stops reading"): FITS,
@@ -68,3 +73,8 @@ NO_SUCH_CELL: Final = {
 }
 ALL: Final = [(form, phase, way) for form in ("stream", "body") for phase in PHASES for way in WAYS]
 CELLS: Final = [cell for cell in ALL if cell not in NO_SUCH_CELL]
+#: A twin is the same handler under another path: one way to leave shows that it is.
+SURFACE_CELLS: Final[list[tuple[Surface, str, str, str]]] = [
+    *((surface, *cell) for surface in (CHAT, RESPONSES, MESSAGES) for cell in CELLS),
+    *((surface, *cell) for surface in TWINS for cell in CELLS if cell[2] == "close"),
+]

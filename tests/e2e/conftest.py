@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.calling import Caller, open_caller
 
+pytest.register_assert_rewrite("tests.e2e.sdk_talks")
+
 
 @pytest.fixture
 async def caller(database_url: str) -> AsyncIterator[Caller]:

@@ -11,7 +11,9 @@ from typing import Final, Literal
 import h11
 import trio
 
-from tests.e2e.settlement import question
+from app.providers.breaker import Breakers
+from tests.e2e.pulse import Pulse
+from tests.e2e.surfaces import CHAT, MESSAGES, RESPONSES, TWINS, Surface
 from tests.e2e.wire_clients import H1Client
 from tests.house import Customer
 
@@ -26,6 +28,8 @@ MODELS: Final = (
     "sarvam-30b",
     "kimi-k2.5-fast",
 )
+#: Where they call, as often as it stands here.
+SHARES: Final = (*(3 * (CHAT,)), *(2 * (RESPONSES,)), MESSAGES, *TWINS)
 #: Answers that come whole although something is odd about them.
 ODD: Final = (
     *("noisy_headers", "usage_zero", "no_usage", "usage_each_chunk", "no_role", "role_each_chunk", "repeat_ids"),
@@ -49,9 +53,15 @@ BEARABLE: Final = (
 HANGS: Final = ("hang_headers", "hang_headers_after_accept", "hang_mid", "hang_before_done", "5xx_hang_body")
 #: Answers of a believable pace: tokens a second.
 PACES: Final = (20, 30, 40)
-PULSE_S: Final = 0.01
 #: No call of the crowd takes longer, unless the gateway leaves its client waiting.
 PATIENCE_S: Final = 20
+
+
+class Tireless(Breakers):
+    """Breakers that never open, so that every fault of the crowd reaches the wire."""
+
+    def wait_s(self, provider: str, model: str, now: float) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Spec:
     """One call to make. `pace` 0 is an answer at once; `cut` None is a client that stays to the end."""
 
     tag: str
+    surface: Surface
     model: str
     streamed: bool
     kind: Literal["plain", "odd", "fault", "hang"]
@@ -95,7 +106,7 @@ class Told:
 
 def specs(count: int, seed: int, faults: Sequence[str] = FAULTS) -> Iterator[Spec]:
     """`count` calls: an eighth faults, an eighth that hang, a quarter odd; about four in ten are broken off."""
-    dice = random.Random(seed)
+    dice, places = random.Random(seed), random.Random(f"{seed} places")
     for number in range(count):
         eighth = number % 8
         kind: Literal["plain", "odd", "fault", "hang"] = "plain"
@@ -108,10 +119,16 @@ def specs(count: int, seed: int, faults: Sequence[str] = FAULTS) -> Iterator[Spe
             kind, trigger = "hang", HANGS[number // 8 % len(HANGS)]
         elif eighth == 7:
             kind, trigger = "odd", f"fail_once:{seed}-{number}"
-        yield _spec(number, kind, trigger, dice)
+        yield _spec(number, places.choice(SHARES), kind, trigger, dice)
 
 
-def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: str, dice: random.Random) -> Spec:
+def _spec(
+    number: int,
+    surface: Surface,
+    kind: Literal["plain", "odd", "fault", "hang"],
+    trigger: str,
+    dice: random.Random,
+) -> Spec:
     cuts: tuple[Cut, ...] = ("in request", "at once", "later", "later", "at byte", "at byte", "at byte", "at end")
     leaves = kind == "hang" or dice.random() < 0.42
     cut = (dice.choice(("at once", "later", "later")) if kind == "hang" else dice.choice(cuts)) if leaves else None
@@ -122,6 +139,7 @@ def _spec(number: int, kind: Literal["plain", "odd", "fault", "hang"], trigger: 
     extra = dice.choice(("", "", "[cached=5]", "[first=120]")) if pace else "[first=1200]"
     return Spec(
         tag=f"c{number:05}",
+        surface=surface,
         model=dice.choice(MODELS),
         streamed=dice.random() < 0.65,
         kind=kind,
@@ -140,7 +158,6 @@ class Crowd:
     """Makes the calls of a customer, never more than `size` at a time.
 
     `pick` gives the URL for the next client, `standing` how a call stands in the ledger at this moment.
-    `lateness` says how late, in seconds, the one loop of clients, gateway and providers came to what was due.
     """
 
     customer: Customer
@@ -148,7 +165,7 @@ class Crowd:
     standing: Callable[[str], str]
     size: int
     told: list[Told] = field(default_factory=list)
-    lateness: list[float] = field(default_factory=list)
+    pulse: Pulse = field(default_factory=Pulse)
     _running: int = 0
     _sum_running: int = 0
 
@@ -158,18 +175,12 @@ class Crowd:
         return self._sum_running / len(self.told)
 
     async def make(self, calls: Iterator[Spec]) -> None:
-        async with trio.open_nursery() as pulse:
-            pulse.start_soon(self._pulse)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.pulse.run)
             async with trio.open_nursery() as workers:
                 for _ in range(self.size):
                     workers.start_soon(self._worker, calls)
-            pulse.cancel_scope.cancel()
-
-    async def _pulse(self) -> None:
-        while True:
-            due = trio.current_time() + PULSE_S
-            await trio.sleep_until(due)
-            self.lateness.append(trio.current_time() - due)
+            nursery.cancel_scope.cancel()
 
     async def _worker(self, calls: Iterator[Spec]) -> None:
         for spec in calls:
@@ -183,13 +194,14 @@ class Crowd:
                 raise
             self._running -= 1
 
-    async def _connect(self) -> H1Client:
-        return await H1Client.connect(self.pick())
+    async def _connect(self, surface: Surface) -> H1Client:
+        return await H1Client.connect(self.pick(), surface)
 
     async def _call(self, spec: Spec) -> Told:
         told = Told(spec)
-        client = await self._connect()
-        request = client.request(self.customer.key, question(spec.tag, spec.cues, spec.model, stream=spec.streamed))
+        client = await self._connect(spec.surface)
+        question = spec.surface.question(spec.tag, spec.cues, spec.model, stream=spec.streamed)
+        request = client.request(self.customer.key, question)
         try:
             if spec.cut == "in request":
                 await client.send(request[: int(spec.cut_at) % len(request)])

@@ -35,18 +35,3 @@ async def leave(caller: Caller, path: str, body: Json, when: Callable[[list[Reco
     await until(over)
     await caller.settled()
     return caller.upstream()
-
-
-def asked(records: list[Record]) -> bool:
-    """The provider has the request."""
-    return bool(records)
-
-
-def answering(records: list[Record]) -> bool:
-    """The provider has begun to answer."""
-    return bool(records) and all(record.headers_sent is not None for record in records)
-
-
-def half_sent(records: list[Record]) -> bool:
-    """The provider has sent a part of the body."""
-    return bool(records) and all(record.first_byte is not None for record in records)

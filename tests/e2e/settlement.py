@@ -21,7 +21,9 @@ CATALOG: Final = Catalog.load()
 #: A field that no request has: the receipt lists it as ignored, so a call is known even if its client saw nothing.
 MARK: Final = "x_tag_"
 FINAL: Final = frozenset({"posted", "voided", "expired"})
-_COLUMNS: Final = "id, key_id, model, state, outcome, hold, charge, uncollected, basis, rule, opened_at, receipt"
+_COLUMNS: Final = (
+    "id, key_id, endpoint, model, state, outcome, hold, charge, uncollected, basis, rule, opened_at, receipt"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Row:
 
     id: str
     key_id: str
+    endpoint: str
     model: str
     state: str
     outcome: str | None

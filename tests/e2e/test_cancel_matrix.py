@@ -1,14 +1,12 @@
 """A client may leave at any moment and in any way: one final row, the right amount, a closed provider, nothing left.
 
-The chat part of the cancel matrix (pains.md T2), by rows B2 to B5 and B10 of the settlement table, over real sockets.
+The part of the cancel matrix (pains.md T2) whose answers are tokens: chat, responses and messages, by rows B2 to B5 and
+B10 of the settlement table, over real sockets.
 """
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,33 +16,23 @@ import trio
 from app.core.tokens import count_text
 from app.providers import openrouter
 from scripts.simulator.book import Record
-from tests.e2e.cancel_cells import ALL, CELLS, MODELS, NO_SUCH_CELL, PACE, PHASES, WAYS, Client
-from tests.e2e.settlement import (
-    FINAL,
-    LedgerView,
-    Row,
-    cost_ucr,
-    open_ledger,
-    question,
-    tokens_charged,
-    until,
-    usage_cost_ucr,
-)
-from tests.e2e.wire_clients import H1Client, H2Client
-from tests.house import House, open_house
+from tests.e2e.cancel_cells import ALL, CELLS, MODELS, NO_SUCH_CELL, PACE, PHASES, SURFACE_CELLS, WAYS, Client
+from tests.e2e.cancel_house import Matrix, open_matrix
+from tests.e2e.settlement import Row, cost_ucr, question, tokens_charged, until, usage_cost_ucr
+from tests.e2e.surfaces import CHAT, SURFACES, Surface
+from tests.e2e.wire_clients import Ask, H1Client, H2Client
 
-CLOSE_S: Final = 0.05
-WRITE_DEADLINE_S: Final = 0.3
 #: How long a token may lie in the sockets between provider and gateway; with `PACE` that bounds what nobody counted.
 IN_SOCKETS_S: Final = 0.05
+#: Models are what differs on the way to a provider, so chat leaves each of them.
 RUNS: Final = 4
-STUCK_RUNS: Final = 2
-
-
-#: How a client leaves makes no difference to the database: on PostgreSQL two of the four ways are enough.
+FEW_RUNS: Final = 2
+WARM: Final = [Ask(question("warm", "[tokens=1]", model, stream=False)) for model in MODELS]
+PREFIXES: Final = {"/v1/chat/completions": "chatcmpl-", "/v1/responses": "resp_"}
+#: How a client leaves makes no difference to the database, nor where: on PostgreSQL two of chat's four ways are enough.
 RUN_ON_ENGINES: Final = [
-    *(("sqlite", *cell) for cell in CELLS),
-    *(("postgresql", *cell) for cell in CELLS if cell[2] in ("close", "stops reading")),
+    *(("sqlite", *cell) for cell in SURFACE_CELLS),
+    *(("postgresql", CHAT, *cell) for cell in CELLS if cell[2] in ("close", "stops reading")),
 ]
 
 
@@ -57,75 +45,31 @@ def test_every_cell_is_run_or_named_with_the_reason_why_it_cannot_exist() -> Non
     assert unread == {cell for cell in CELLS if cell[2] == "stops reading"}
 
 
+def test_every_surface_is_left_in_every_phase_of_both_forms() -> None:
+    left = {(surface.path, form, phase) for surface, form, phase, _ in SURFACE_CELLS}
+    assert left == {(surface.path, form, phase) for surface in SURFACES for form, phase, _ in ALL}
+
+
 @pytest.mark.parametrize(
-    ("database_url", "form", "phase", "way"),
+    ("database_url", "surface", "form", "phase", "way"),
     RUN_ON_ENGINES,
-    ids=[" | ".join(cell) for cell in RUN_ON_ENGINES],
+    ids=[" | ".join((engine, surface.path, *cell)) for engine, surface, *cell in RUN_ON_ENGINES],
     indirect=["database_url"],
 )
 async def test_a_client_that_leaves_is_charged_by_the_table_and_its_provider_is_closed(
-    database_url: str, form: str, phase: str, way: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, surface: Surface, form: str, phase: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(openrouter.CANCEL, "simulated", "stops_billing")
     # A complete answer is soon ended without its mark; here the mark is waited for until the client has left.
     monkeypatch.setattr("app.providers.chat.END_S", 60.0)
-    dice = random.Random(f"{form} {phase} {way}")
-    runs = STUCK_RUNS if way == "stops reading" else RUNS
-    async with open_matrix(database_url) as matrix:
+    dice = random.Random(f"{surface.path} {form} {phase} {way}")
+    runs = RUNS if surface is CHAT and way != "stops reading" else FEW_RUNS
+    async with open_matrix(database_url, WARM) as matrix:
         for number, model in zip(range(runs), MODELS, strict=False):
-            cell = Cell(matrix, form, phase, way, model, dice)
+            cell = Cell(matrix, surface, form, phase, way, model, dice)
             with trio.fail_after(10):
                 await cell.run(f"run{number}", number)
-        await matrix.back_to_start()
-        assert matrix.ledger.broken() == []
-        assert matrix.ledger.money(matrix.house.customer.tenant_id)[1] == 0
-        assert {row.state for row in matrix.ledger.rows()} <= FINAL
-
-
-@dataclass(slots=True)
-class Matrix:
-    """A house that has answered each model once, and how many tasks and sockets it had then."""
-
-    house: House
-    ledger: LedgerView
-    tasks: int = 0
-    sockets: int = 0
-
-    async def warm_up(self) -> None:
-        for model in MODELS:
-            client = await H1Client.connect(self.house.url)
-            await client.ask(self.house.customer.key, question("warm", "[tokens=1]", model, stream=False))
-            assert (await client.read_to_end()).saw_end
-            await client.leave()
-        await trio.sleep(0.05)
-        self.tasks, self.sockets = living()
-
-    async def back_to_start(self) -> None:
-        """No more tasks and sockets than then; one less for each idle connection that a cancel has used up."""
-
-        def is_back() -> bool:
-            tasks, sockets = living()
-            return tasks <= self.tasks and sockets <= self.sockets
-
-        await until(is_back)
-
-
-@asynccontextmanager
-async def open_matrix(url: str) -> AsyncIterator[Matrix]:
-    async with open_house(url, write_deadline_s=WRITE_DEADLINE_S) as house:
-        with open_ledger(house.settings.database_url) as ledger:
-            matrix = Matrix(house, ledger)
-            await matrix.warm_up()
-            yield matrix
-
-
-def living() -> tuple[int, int]:
-    """Tasks of this run, and sockets of this process."""
-    sockets = 0
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            sockets += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
-    return trio.lowlevel.current_statistics().tasks_living, sockets
+        await matrix.check_clean()
 
 
 @dataclass(slots=True)
@@ -133,6 +77,7 @@ class Cell:
     """One call that is left in one phase in one way."""
 
     matrix: Matrix
+    surface: Surface
     form: str
     phase: str
     way: str
@@ -150,13 +95,14 @@ class Cell:
     async def run(self, tag: str, number: int) -> None:
         house, phase = self.matrix.house, PHASES[self.phase]
         cues = phase.unread[self.form] if self.stuck else phase.cues[number % len(phase.cues)]
-        client = await WAYS[self.way].connect(house.url)
+        client = await WAYS[self.way].connect(house.url, self.surface)
         try:
-            await client.ask(house.customer.key, question(tag, cues, self.model, stream=self.streamed))
+            question = self.surface.question(tag, cues, self.model, stream=self.streamed)
+            await client.ask(self.matrix.key, question)
             record = await self.reach(tag, client)
             left = await client.leave()
             record = await house.book.ended(tag)
-            row = await self.ended(tag)
+            row = await self.matrix.ended(tag)
             self.check(row, record)
             if self.phase == "mid-stream":
                 self.check_cut(row, record, client, left)
@@ -195,23 +141,12 @@ class Cell:
             case _:
                 return record.usage_sent is not None
 
-    async def ended(self, tag: str) -> Row:
-        """The one row of the call, once it is final."""
-        rows: list[Row] = []
-
-        def found() -> list[Row]:
-            rows[:] = [row for row in self.matrix.ledger.rows("state <> 'held'") if row.tag == tag]
-            return rows
-
-        await until(found)
-        (row,) = rows
-        return row
-
     def check(self, row: Row, record: Record) -> None:
         """Amount, basis, rule and phase by the settlement table."""
         phase = PHASES[self.phase]
         assert (row.outcome, row.receipt.get("cancelled_at")) == (phase.outcome, phase.cancelled_at)
-        assert row.uncollected == 0
+        assert row.id.startswith(PREFIXES.get(self.surface.path, "msg_"))
+        assert (row.endpoint, row.uncollected) == (self.surface.path, 0)
         prompt = record.prompt_tokens or 0
         cut_rule = MODELS[self.model]
         known = row.state, row.basis, row.rule
@@ -244,19 +179,14 @@ class Cell:
         if "hang_mid" in record.triggers:
             assert charged == record.tokens_sent == 3
         elif not self.stuck:
-            under_way = PACE * (IN_SOCKETS_S + self.close_lag_s(record, left)) + 1
+            under_way = PACE * (IN_SOCKETS_S + self.matrix.close_lag_s(record, left)) + 1
             assert record.tokens_sent - charged <= under_way
-
-    def close_lag_s(self, record: Record, left: float) -> float:
-        assert record.close_seen is not None
-        return self.matrix.house.book.begin() + record.close_seen - left
 
     def check_close(self, record: Record, left: float) -> None:
         if self.phase == "after the terminal event":
             assert record.outcome == ("peer_closed" if "hang_after_done" in record.triggers else "finished")
-            return
-        assert record.outcome == "peer_closed"
-        assert self.close_lag_s(record, left) <= CLOSE_S + (WRITE_DEADLINE_S if self.stuck else 0)
+        else:
+            self.matrix.check_close(record, left, stuck=self.stuck)
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "body"])
@@ -265,7 +195,7 @@ async def test_a_client_that_leaves_between_two_attempts_owes_nothing_for_the_fa
     fault: str, streamed: bool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.usecases.chat.BACK_OFF_S", (0.2, 0.2))
-    async with open_matrix(database_url) as matrix:
+    async with open_matrix(database_url, WARM) as matrix:
         house = matrix.house
         client = await H1Client.connect(house.url)
         await client.ask(

@@ -27,7 +27,7 @@ from tests.books import faults, open_holds
 from tests.databases import ON_BOTH, elsewhere, open_view, write_locked
 from tests.e2e.process import GatewayProcess, open_gateway_process
 from tests.e2e.settlement import usage_cost_ucr
-from tests.e2e.wire_clients import Answer, H1Client, H2Client
+from tests.e2e.wire_clients import JSON, Answer, H1Client, H2Client
 from tests.house import SECRET, Ground, open_ground
 
 pytestmark = ON_BOTH
@@ -174,9 +174,9 @@ def unlike_the_book(town: Town, rows: dict[str, tuple[Any, ...]]) -> Iterator[st
 class ShutClient(H2Client):
     """Reads headers and takes not one byte of a body: its flow control window is shut."""
 
-    async def ask(self, key: str, body: bytes) -> None:
+    async def ask(self, key: str, body: bytes, path: str | None = None, content_type: str = JSON) -> None:
         self._http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
-        await super().ask(key, body)
+        await super().ask(key, body, path, content_type)
 
 
 @dataclass

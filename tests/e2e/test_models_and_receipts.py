@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from app.api.credentials import INFERENCE
 from app.core.identity import now_us
 from app.storage.keys import KeySettings, create_key
 from tests.databases import ON_BOTH
@@ -200,3 +201,27 @@ async def test_another_key_of_the_same_tenant_may_read_the_receipt(caller: Calle
     )
     reply = await caller.http.get("/v1/generation", params={"id": mine}, headers={"authorization": f"Bearer {second}"})
     assert reply.json()["data"]["api_key_id"] == caller.house.customer.key_id
+
+
+@pytest.mark.parametrize("permission", INFERENCE)
+async def test_a_key_that_may_call_anything_may_read_its_tenants_receipts(caller: Caller, permission: str) -> None:
+    """Decided: spec.md 2.2 names `llm` alone, and a key for speech could then not read what its own calls cost."""
+    mine = (await caller.chat("[tokens=1]")).json()["id"]
+    assert (await look_with(caller, permission, mine))[0] == 200
+
+
+@pytest.mark.parametrize("permissions", ["", "nothing", "LLM"])
+async def test_a_key_that_may_call_nothing_is_told_what_a_receipt_needs(caller: Caller, permissions: str) -> None:
+    mine = (await caller.chat("[tokens=1]")).json()["id"]
+    status, error = await look_with(caller, permissions, mine)
+    assert (status, error["error"]["code"]) == (403, "permission_denied")
+    assert error["error"]["message"] == "API key missing required permission: llm or stt or tts or search or image"
+
+
+async def look_with(caller: Caller, permissions: str, call_id: str) -> tuple[int, Any]:
+    """What a second key of the tenant with these permissions is answered."""
+    settings, tenant = KeySettings("narrow", permissions=permissions), caller.house.customer.tenant_id
+    _, key = elsewhere(caller.house, lambda db: create_key(db, tenant, SECRET.encode(), settings, now_us()))
+    headers = {"authorization": f"Bearer {key}"}
+    reply = await caller.http.get("/v1/generation", params={"id": call_id}, headers=headers)
+    return reply.status_code, reply.json()

@@ -37,7 +37,7 @@ async def test_the_ledger_equals_the_providers_book_to_the_token(
             took_s = trio.current_time() - began
             await until(lambda: not ledger.rows("state = 'held'"))
             await until(lambda: all(record.outcome is not None for record in topology.ground.book.records()))
-            in_sockets_s = max(IN_SOCKETS_S, 2 * max(crowd.lateness))
+            in_sockets_s = max(IN_SOCKETS_S, 2 * max(crowd.pulse.lateness))
             cases = collect(topology.ground.book, ledger.rows(), crowd.told, in_sockets_s)
             wrong = [f"{case.told.spec}: {what}" for case in cases for what in differences(case)]
             report(shape, cases, took_s, wrong)

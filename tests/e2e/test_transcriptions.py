@@ -109,8 +109,6 @@ async def test_what_is_no_recording_is_refused_before_it_costs_anything(caller: 
 
 
 FIELDS: list[tuple[dict[str, str], str, str]] = [
-    ({"response_format": "srt"}, "invalid_value", "response_format"),
-    ({"response_format": "vtt"}, "invalid_value", "response_format"),
     ({"language": "not a language"}, "invalid_value", "language"),
     ({"temperature": "warm"}, "invalid_type", "temperature"),
     ({"temperature": "7"}, "invalid_value", "temperature"),
@@ -128,6 +126,16 @@ async def test_a_bad_field_is_named(caller: Caller, fields: dict[str, str], code
     error = reply.json()["error"]
     assert (error["code"], error["param"]) == (code, param)
     assert asked(caller) == []
+
+
+@pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS])
+@pytest.mark.parametrize("subtitles", ["srt", "vtt"])
+async def test_subtitles_are_refused_with_what_there_is_instead(caller: Caller, subtitles: str, path: str) -> None:
+    reply = await transcribe(caller, "saaras:v3", path=path, response_format=subtitles)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["param"]) == (400, "invalid_value", "response_format")
+    assert error["message"] == (f'response_format must be one of "json", "text", "verbose_json", got "{subtitles}".')
+    assert (asked(caller), caller.books().calls) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.e2e.audit import Case, full_cost_ucr
 from tests.e2e.crowd import Crowd, Spec, Told
 from tests.e2e.database_faults import STOPS, start, stop
 from tests.e2e.settlement import FINAL, Row, cost_ucr
+from tests.e2e.surfaces import Surface
 from tests.e2e.topology import Topology
 from tests.e2e.wire_clients import H1Client
 
@@ -28,10 +29,10 @@ RETRY_S: Final = 0.3
 class Survivors(Crowd):
     """A crowd whose gateway dies now and then: who cannot reach it tries again, who is cut off knows nothing."""
 
-    async def _connect(self) -> H1Client:
+    async def _connect(self, surface: Surface) -> H1Client:
         while True:
             try:
-                return await super()._connect()
+                return await super()._connect(surface)
             except OSError:
                 await trio.sleep(REFUSED_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import h2.config
@@ -16,8 +16,9 @@ import h11
 import msgspec
 import trio
 
-CHAT: Final = "/v1/chat/completions"
-DONE: Final = b"data: [DONE]\n\n"
+from tests.e2e.surfaces import CHAT, Surface
+
+JSON: Final = "application/json"
 READ_BYTES: Final = 64 * 1024
 TINY_BUFFER: Final = 2048
 #: SO_LINGER on, 0 seconds: closing sends RST.
@@ -26,10 +27,19 @@ _RESET: Final = struct.pack("ii", 1, 0)
 Farewell = Literal["close", "reset"]
 
 
+class Ask(NamedTuple):
+    """What a client is to send: the arguments of `ask` behind the key."""
+
+    body: bytes
+    path: str = CHAT.path
+    content_type: str = JSON
+
+
 class Answer:
     """What has come of an answer. `complete`: its last byte is here, and it ended as its protocol wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, surface: Surface = CHAT) -> None:
+        self.surface = surface
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = bytearray()
@@ -40,44 +50,26 @@ class Answer:
         return self.headers.get("x-generation-id")
 
     @property
+    def streams(self) -> bool:
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
     def saw_end(self) -> bool:
-        """The client knows that its call is over and well: `[DONE]`, or a whole 200 body."""
-        if self.headers.get("content-type", "").startswith("text/event-stream"):
-            return self.body.endswith(DONE)
-        return self.status == 200 and self.complete
+        """The client knows that its call is over and well: the stream's terminal event, or a whole 200 body."""
+        return self.surface.ended(self.body) if self.streams else self.status == 200 and self.complete
 
     @property
     def error_code(self) -> str | None:
         """Why there is no answer: of the reply, or of the event that ended its stream."""
-        if self.headers.get("content-type", "").startswith("text/event-stream"):
-            *blocks, unread = bytes(self.body).split(b"\n\n")
-            return _code(blocks[-1].removeprefix(b"data: ")) if blocks and not unread and not self.saw_end else None
-        return _code(self.body) if self.complete else None
+        if self.streams:
+            return self.surface.streamed_code(bytes(self.body))
+        return self.surface.code(msgspec.json.decode(self.body)) if self.complete and self.status != 200 else None
 
     def text(self) -> str:
-        """All that was generated and has come: reasoning, content, tool calls, in that order of arrival."""
-        if self.headers.get("content-type", "").startswith("text/event-stream"):
-            blocks = bytes(self.body).split(b"\n\n")[:-1]
-            payloads = [block.removeprefix(b"data: ") for block in blocks]
-            parts = [_parts(msgspec.json.decode(payload)) for payload in payloads if payload != b"[DONE]"]
-            return "".join(parts)
-        return _parts(msgspec.json.decode(self.body)) if self.saw_end else ""
-
-
-def _code(body: bytes | bytearray) -> str | None:
-    decoded: dict[str, dict[str, str | None]] = msgspec.json.decode(body)
-    return decoded["error"]["code"] if "error" in decoded else None
-
-
-def _parts(chunk: dict[str, object]) -> str:
-    text = ""
-    choices = chunk.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        part = choice.get("delta") or choice.get("message") or {}
-        text += (part.get("reasoning_content") or "") + (part.get("content") or "")
-        for call in part.get("tool_calls") or ():
-            text += call["function"].get("name", "") + call["function"]["arguments"]
-    return text
+        """All that was generated and has come; of an answer that is one body, only when it is whole."""
+        if self.streams:
+            return self.surface.streamed_text(bytes(self.body))
+        return self.surface.of_body(msgspec.json.decode(self.body)) if self.saw_end else ""
 
 
 async def _connect(url: str, receive_buffer: int | None) -> trio.socket.SocketType:
@@ -94,33 +86,38 @@ async def _connect(url: str, receive_buffer: int | None) -> trio.socket.SocketTy
     return sock
 
 
+def _headers(key: str, body: bytes, content_type: str) -> list[tuple[str, str]]:
+    length = str(len(body))
+    return [("authorization", f"Bearer {key}"), ("content-length", length), ("content-type", content_type)]
+
+
 class H1Client:
     """HTTP/1.1 on a connection of its own."""
 
-    path = CHAT
     #: Sent behind the request: a server that stops reading there does not see the hang-up that follows.
     extra = b""
     receive_buffer: int | None = None
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
-        self.answer = Answer()
+    def __init__(self, sock: trio.socket.SocketType, surface: Surface = CHAT) -> None:
+        self.answer = Answer(surface)
         self._sock = sock
         self._http = h11.Connection(h11.CLIENT)
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
-        return cls(await _connect(url, cls.receive_buffer))
+    async def connect(cls, url: str, surface: Surface = CHAT) -> Self:
+        return cls(await _connect(url, cls.receive_buffer), surface)
 
-    def request(self, key: str, body: bytes) -> bytes:
-        """The bytes of a request to `path`; send them as you like."""
-        headers = [("host", "gateway"), ("authorization", f"Bearer {key}"), ("content-length", str(len(body)))]
-        head = self._http.send(h11.Request(method="POST", target=self.path, headers=headers)) or b""
+    def request(self, key: str, body: bytes, path: str | None = None, content_type: str = JSON) -> bytes:
+        """The bytes of a request, to the surface's own path when none is given; send them as you like."""
+        headers = [("host", "gateway"), *_headers(key, body, content_type)]
+        target = path or self.answer.surface.path
+        head = self._http.send(h11.Request(method="POST", target=target, headers=headers)) or b""
         data = self._http.send(h11.Data(data=body)) or b""
         self._http.send(h11.EndOfMessage())
         return head + data + self.extra
 
-    async def ask(self, key: str, body: bytes) -> None:
-        await self.send(self.request(key, body))
+    async def ask(self, key: str, body: bytes, path: str | None = None, content_type: str = JSON) -> None:
+        await self.send(self.request(key, body, path, content_type))
 
     async def send(self, data: bytes) -> None:
         while data:
@@ -183,20 +180,19 @@ class StuckClient(H1Client):
 class H2Client:
     """HTTP/2 in clear text by prior knowledge; it leaves by resetting its stream, the connection stays."""
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
-        self.answer = Answer()
+    def __init__(self, sock: trio.socket.SocketType, surface: Surface = CHAT) -> None:
+        self.answer = Answer(surface)
         self._sock = sock
         self._http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self._http.initiate_connection()
         self._stream = 0
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
-        return cls(await _connect(url, None))
+    async def connect(cls, url: str, surface: Surface = CHAT) -> Self:
+        return cls(await _connect(url, None), surface)
 
-    async def ask(self, key: str, body: bytes) -> None:
-        headers = [("authorization", f"Bearer {key}"), ("content-length", str(len(body)))]
-        await self._request("POST", CHAT, headers, body)
+    async def ask(self, key: str, body: bytes, path: str | None = None, content_type: str = JSON) -> None:
+        await self._request("POST", path or self.answer.surface.path, _headers(key, body, content_type), body)
 
     async def get(self, path: str) -> Answer:
         """Another request on the same connection."""

@@ -87,6 +87,7 @@ def test_what_the_environment_does_not_say_comes_from_the_directory(directory: D
     settings = Settings.from_environment(found)
     assert settings.database_url == f"sqlite:///{directory.path}/gateway.db"
     assert settings.access_log_file == f"{directory.path}/access.log"
+    assert settings.blob_dir == f"{directory.path}/blobs"
     assert settings.secret_key == directory.secret()
     assert settings.log_level == "warning"
 

@@ -18,6 +18,7 @@ from scripts.simulator.dialects.dialect import Dialect
 from scripts.simulator.dialects.openai import OPENAI
 from scripts.simulator.dialects.openrouter import OPENROUTER
 from scripts.simulator.dialects.sarvam import SARVAM
+from scripts.simulator.routes import Request, ask, find_surface
 from scripts.simulator.script import Script, Step
 from scripts.simulator.settings import Settings
 
@@ -30,6 +31,8 @@ PATHS = {
     "sarvam": "/sarvam/v1/chat/completions",
     "openai": "/openai/v1/chat/completions",
 }
+#: What any provider accepts.
+KEYS = dict.fromkeys(("authorization", "api-subscription-key", "x-api-key", "x-subscription-token"), "Bearer a-key")
 
 
 def credential(dialect: Dialect) -> dict[str, str]:
@@ -42,8 +45,8 @@ def chat_body(text: str = "hi", **fields: Any) -> Json:
     return {"model": "m1", "messages": [{"role": "user", "content": text}], **fields}
 
 
-def a_record(dialect: str = "openai") -> Record:
-    return Record(n=1, dialect=dialect, path="/", request_headers={}, wall=1_790_000_000.5, accepted=0.0)
+def a_record(dialect: str = "openai", path: str = "/") -> Record:
+    return Record(n=1, dialect=dialect, path=path, request_headers={}, wall=1_790_000_000.5, accepted=0.0)
 
 
 @dataclass
@@ -63,6 +66,18 @@ class Asker:
 
 def asker(dialect: Dialect = OPENAI, settings: Settings | None = None) -> Asker:
     return Asker(dialect, Book(), settings or Settings())
+
+
+def ask_surface(
+    target: str, body: Json | bytes = b"", headers: Mapping[str, str] | None = None, *, book: Book | None = None
+) -> tuple[Script, Record]:
+    """The answer of whichever provider's route this is, without any server; without a body it is a GET."""
+    raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    request = Request("POST" if raw else "GET", target, KEYS | dict(headers or {}), raw)
+    surface = find_surface(request)
+    assert surface is not None
+    record = a_record(surface.dialect.name, request.path)
+    return ask(surface, request, record, book or Book(), Settings()), record
 
 
 def body_of(script: Script) -> Json:

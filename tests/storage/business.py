@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.identity import Principal
-from app.storage import keys, ledger, responses, tenants
+from app.core.limits import Rate
+from app.storage import budgets, images, keys, ledger, responses, tenants, throttles
 from app.storage.database import Row, Transaction
 from app.storage.keys import KeySettings
 from app.storage.ledger import Closing
@@ -19,7 +20,8 @@ from app.storage.responses import StoredResponse
 from app.usecases import models
 from catalog.catalog import Catalog
 from tests.databases import elsewhere, open_view
-from tests.storage.making import DAY_0, SECRET, make_key, make_tenant, open_call, read_key
+from tests.storage.furnishing import furnish_platform
+from tests.storage.making import DAY_0, SECRET, make_image, make_key, make_tenant, open_call, read_key
 
 #: As a client or a provider may have written them.
 WORDS: Final = ("plain", "हिन्दी और 🙂", "a 'quoted' \"name\"", "tab\tand\nline", "back\\slash {1,2} NULL", "")
@@ -54,6 +56,7 @@ def _make(url: str, names: Sequence[str], calls: int, db: Transaction) -> Busine
     migrate_job(db)
     models.seed(db, Catalog.load())
     db.run("INSERT INTO installation (name, value) VALUES ('greeting', ?)", WORDS[1])
+    throttles.take(db, {"address 127.0.0.1": Rate(10)}, DAY_0)
     return Business(url, add_tenants(db, names, calls))
 
 
@@ -76,9 +79,14 @@ def _make_tenant(db: Transaction, name: str, calls: int, chance: random.Random) 
         ending = TOO_DEAR if number == calls - 1 else ENDINGS[number % len(ENDINGS)]
         ledger.end(db, tenant_id, call_id, ending)
     keys.revoke_key(db, tenant_id, str(read_key(db, revoked).key_id))
+    make_key(db, tenant_id, "revoked")
+    budget = budgets.read_budget(db, tenant_id)
+    budgets.write_budget(db, tenant_id, budget._replace(alerts_enabled=False, low_balance_ucr=1))
     responses.store(
         db, tenant_id, StoredResponse(f"resp_{name}", DAY_0, DAY_0 + 10**12, None, WORDS[1], WORDS[4], "eJw=")
     )
+    furnish_platform(db, tenant_id)
+    images.store(db, tenant_id, make_image(f"img_{name}"))
     ledger.credit(db, tenant_id, "purchase", 500 + calls * 100, "rest", DAY_0, WORDS[2])
     return principal
 

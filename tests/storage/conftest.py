@@ -22,3 +22,19 @@ def db(database_url: str) -> Iterator[Transaction]:
     with open_view(database_url) as transaction:
         migrate_job(transaction)
         yield transaction
+
+
+@pytest.fixture
+def empty_url(database_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database without a table, beside the other one."""
+    if database_url.startswith("sqlite"):
+        yield database_url.replace("gateway.db", "empty.db")
+    else:
+        with request.getfixturevalue("databases").open_empty() as url:
+            yield url
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Transaction]:
+    with open_view(empty_url) as view:
+        yield view

@@ -7,6 +7,7 @@ from typing import Any
 from app.core.identity import Principal, key_digest
 from app.storage import keys, ledger, tenants
 from app.storage.database import Transaction
+from app.storage.images import StoredImage
 from app.storage.keys import KeySettings
 from app.storage.ledger import Closing, Ending, Opening
 from tests.books import PLENTY
@@ -51,3 +52,9 @@ def open_call(
 def post(db: Transaction, principal: Principal, call_id: str = "call", cost: int = 60, at_us: int = DAY_0) -> Ending:
     closing = Closing("posted", "completed", cost, "provider_usage", "B5", '{"usage": {"prompt": 3}}', at_us)
     return ledger.end(db, principal.tenant_id, call_id, closing)
+
+
+def make_image(image_id: str, at_us: int = DAY_0) -> StoredImage:
+    """A row; nobody has drawn anything."""
+    details = '{"size": "64x64", "prompt": "a \\u0000 lamp"}'
+    return StoredImage(image_id, at_us, "img-call", "key", "lucid-origin", details, "image/png", 4, "00ff")

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from psycopg import errors
 
-from app.storage import responses, tenants
+from app.storage import images, responses, tenants
 from app.storage.database import EVERY_TENANT, Job, Row, Transaction
 from app.storage.responses import StoredResponse
 from tests.databases import ON_POSTGRES
-from tests.storage.making import DAY_0, DAY_US, make_principal, open_call, post
+from tests.storage.furnishing import furnish_platform
+from tests.storage.making import DAY_0, DAY_US, make_image, make_principal, open_call, post
 from tests.storage.writers import OnPostgres
 
 pytestmark = ON_POSTGRES
@@ -62,6 +63,8 @@ def furnish(view: Transaction, name: str) -> str:
     post(view, who, f"call of {name}")
     tenants.upsert_member(view, who.tenant_id, f"owner@{name}.example", name, "owner", "hash", DAY_0)
     responses.store(view, who.tenant_id, StoredResponse("resp_1", DAY_0, DAY_0 + DAY_US, None, "[]", "{}"))
+    images.store(view, who.tenant_id, make_image("img_1"))
+    furnish_platform(view, who.tenant_id)
     return who.tenant_id
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,22 +20,6 @@ from tests.storage.making import make_principal, open_call, post
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, _ in STEPS]
-
-
-@pytest.fixture
-def empty_url(database_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A database without a table, beside the other one."""
-    if database_url.startswith("sqlite"):
-        yield database_url.replace("gateway.db", "empty.db")
-    else:
-        with request.getfixturevalue("databases").open_empty() as url:
-            yield url
-
-
-@pytest.fixture
-def empty(empty_url: str) -> Iterator[Transaction]:
-    with open_view(empty_url) as view:
-        yield view
 
 
 def test_a_new_database_takes_every_step_and_the_next_time_none(empty: Transaction) -> None:

@@ -9,6 +9,7 @@ import pytest
 from app.core.errors import Problem
 from app.storage import responses
 from app.storage.database import Transaction
+from app.storage.ledger import Ending
 from app.storage.responses import StoredResponse
 from tests.storage.making import DAY_0
 from tests.usecases.spending import BILL, CREDIT, FINAL, Desk, ask, open_desk
@@ -16,7 +17,7 @@ from tests.usecases.spending import BILL, CREDIT, FINAL, Desk, ask, open_desk
 KEPT = StoredResponse("resp_1", DAY_0, DAY_0 + 1, None, "[]", "{}")
 
 
-def store(desk: Desk, db: Transaction) -> None:
+def store(desk: Desk, db: Transaction, _ending: Ending) -> None:
     responses.store(db, desk.tenant_id, KEPT)
 
 
@@ -32,8 +33,8 @@ async def test_it_is_there_once_the_call_is_charged(desk: Desk) -> None:
 
 
 async def test_what_cannot_be_stored_leaves_the_call_uncharged(desk: Desk) -> None:
-    def fail(db: Transaction) -> None:
-        store(desk, db)
+    def fail(db: Transaction, ending: Ending) -> None:
+        store(desk, db, ending)
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):

@@ -1,0 +1,126 @@
+"""Conversations and their messages: rows that channels write and members read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from app.core.times import Place
+from app.storage.database import Transaction
+
+
+class StoredConversation(NamedTuple):
+    """One row; `metadata` is JSON. `bot_name` is the bot's own, as it is called now."""
+
+    id: str
+    bot_id: str
+    channel: str
+    external_id: str
+    status: str
+    duration_seconds: int | None
+    metadata: str
+    autoreply: bool
+    created_us: int
+    updated_us: int
+    bot_name: str = ""
+
+
+class StoredMessage(NamedTuple):
+    id: str
+    conversation_id: str
+    role: str
+    content: str
+    message_type: str
+    tokens_used: int
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which conversations: what is None does not matter. `after` is the place where the page before ended."""
+
+    channel: str | None = None
+    status: str | None = None
+    bot_id: str | None = None
+    after: Place | None = None
+    offset: int = 0
+    limit: int = 50
+
+
+_COLUMNS: Final = (
+    "id, bot_id, channel, external_id, status, duration_seconds, metadata, autoreply, created_at, updated_at"
+)
+_SELECT: Final = (
+    f"SELECT {', '.join('c.' + name for name in _COLUMNS.split(', '))}, b.name FROM conversations c "
+    "JOIN bots b ON b.tenant_id = c.tenant_id AND b.id = c.bot_id WHERE c.tenant_id = ?"
+)
+_MESSAGE: Final = "id, conversation_id, role, content, message_type, tokens_used, created_at"
+
+
+def insert_conversation(db: Transaction, tenant_id: str, conversation: StoredConversation) -> None:
+    db.do(
+        f"INSERT INTO conversations (tenant_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(tenant_id, *conversation[:7], int(conversation.autoreply), *conversation[8:10]),
+    )
+
+
+def find_conversation(db: Transaction, tenant_id: str, conversation_id: str) -> StoredConversation | None:
+    row = db.one(f"{_SELECT} AND c.id = ?", tenant_id, conversation_id)
+    return None if row is None else _conversation(row)
+
+
+def list_conversations(db: Transaction, tenant_id: str, wanted: Wanted) -> list[StoredConversation]:
+    """Those that changed last come first."""
+    sql, values = list_query(tenant_id, wanted)
+    return [_conversation(row) for row in db.all(sql, *values)]
+
+
+def list_query(tenant_id: str, wanted: Wanted) -> tuple[str, list[Any]]:
+    """The statement behind `list_conversations`, so that a test can ask for its plan."""
+    sql, values = _SELECT, [tenant_id]
+    for column in ("channel", "status", "bot_id"):
+        value = getattr(wanted, column)
+        if value is not None:
+            sql += f" AND c.{column} = ?"
+            values.append(value)
+    place: tuple[Any, ...] = ()
+    if wanted.after is not None:
+        sql += " AND (c.updated_at, c.id) < (?, ?)"
+        place = wanted.after
+    sql += " ORDER BY c.updated_at DESC, c.id DESC LIMIT ? OFFSET ?"
+    return sql, [*values, *place, wanted.limit, wanted.offset]
+
+
+def set_status(db: Transaction, tenant_id: str, conversation_id: str, status: str, at_us: int) -> bool:
+    """False when there is no such conversation."""
+    sql = "UPDATE conversations SET status = ?, updated_at = ? WHERE tenant_id = ? AND id = ?"
+    return db.run(sql, status, at_us, tenant_id, conversation_id) > 0
+
+
+def set_autoreply(db: Transaction, tenant_id: str, conversation_id: str, enabled: bool, at_us: int) -> bool:
+    """Whether the bot answers by itself; False when there is no such conversation."""
+    sql = "UPDATE conversations SET autoreply = ?, updated_at = ? WHERE tenant_id = ? AND id = ?"
+    return db.run(sql, int(enabled), at_us, tenant_id, conversation_id) > 0
+
+
+def insert_message(db: Transaction, tenant_id: str, message: StoredMessage) -> None:
+    db.do(f"INSERT INTO messages (tenant_id, {_MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", tenant_id, *message)
+
+
+def list_messages(
+    db: Transaction, tenant_id: str, conversation_id: str, *, after: Place | None, limit: int
+) -> list[StoredMessage]:
+    """Newest first."""
+    condition = "" if after is None else " AND (created_at, id) < (?, ?)"
+    place = () if after is None else after
+    rows = db.all(
+        f"SELECT {_MESSAGE} FROM messages WHERE tenant_id = ? AND conversation_id = ?{condition} "
+        "ORDER BY created_at DESC, id DESC LIMIT ?",
+        *(tenant_id, conversation_id, *place, limit),
+    )
+    return [StoredMessage(*row) for row in rows]
+
+
+def _conversation(row: tuple[Any, ...]) -> StoredConversation:
+    found = StoredConversation(*row)
+    return found._replace(autoreply=bool(found.autoreply))

@@ -1,0 +1,1 @@
+"""Databases full of believable rows: the parts of `python -m scripts.fill`."""

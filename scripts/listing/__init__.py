@@ -1,0 +1,1 @@
+"""How fast lists answer: the parts of `python -m scripts.lists`."""
