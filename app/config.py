@@ -52,7 +52,7 @@ class Settings:
         "where everything is kept: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for many machines",
         shown=False,  # it may hold a password
     )
-    secret_key: Secret = setting(Secret(), "server's own secret, at least 16 characters: key digests depend on it")
+    secret_key: Secret = setting(Secret(), "server's own secret, at least 16 characters: keys, sessions and sealed secrets depend on it")
     host: str = setting("127.0.0.1", "address to listen on")
     port: int = setting(8000, "port to listen on, 0 for any free one")
     certfile: str = setting("", "TLS certificate chain (PEM); with keyfile HTTP/2 is negotiated by ALPN")

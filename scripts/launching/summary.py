@@ -55,7 +55,9 @@ class Ready:
     def _table(self) -> list[str]:
         lines = [
             ("base URL", self.base_url),
+            ("docs", f"{self.root_url}/docs"),
             ("key", self.demo.api_key),
+            ("admin", f"{self.demo.admin_email}, password {self.demo.admin_password}"),
             ("credits", f"{self.demo.credits_ucr / UCR_PER_CREDIT:,.2f}"),
             ("answers", self._answers()),
             ("data", f"{self.data} (run.json repeats all this)"),
