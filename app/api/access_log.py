@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 #: Asked every few seconds by each balancer and collector: their good answers say nothing.
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-#: What follows is a link that opens by itself: who reads the log must not be able to use it.
-LINKS: Final = "/v1/images/files/"
+#: What follows opens by itself: who reads the log must not be able to use it.
+LINKS: Final = ("/v1/images/files/", "/invitations/")
 
 
 class AccessLog:
@@ -32,12 +32,13 @@ class AccessLog:
     def write(self, exchange: Exchange) -> None:
         if exchange.scope["path"] in PROBES and exchange.status == 200:
             return
+        path = exchange.scope["path"]
         line = {
             "event": "request",
             "timestamp": datetime.datetime.fromtimestamp(exchange.at_us / 1e6, datetime.UTC).isoformat(),
             "request_id": exchange.request_id,
             "method": exchange.scope["method"],
-            "path": LINKS if exchange.scope["path"].startswith(LINKS) else exchange.scope["path"],
+            "path": next((link for link in LINKS if path.startswith(link)), path),
             "http": exchange.scope["http_version"],
             "status": exchange.status,
             "ms": round((trio.current_time() - exchange.began) * 1000, 1),

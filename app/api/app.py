@@ -113,4 +113,4 @@ def _path_problem(error: HTTPException) -> Problem:
     if isinstance(error, MethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
         return Problem("method_not_allowed", f"{path} does not take {method}.", headers={"Allow": allow})
-    return Problem("not_found", f"There is no {method} {path} here. What there is stands at /docs.")
+    return Problem("not_found", f"There is no {method} {path} here. See /docs for what there is.")

@@ -30,6 +30,11 @@ from app.core.errors import Problem
 
 #: Methods with which a repeat under the same Idempotency-Key is answered as the first request was (spec.md 17).
 ONCE: Final = ("POST", "PUT", "PATCH")
+#: Largest body: a bot's longest prompt fits with every character escaped. A body is looked at piece by piece,
+#: and the loop waits for that: 20 MB of brackets would take it twenty seconds.
+LARGEST_BODY: Final = 256 * 1024
+#: From somebody who is nobody yet.
+LARGEST_OF_STRANGERS: Final = 32 * 1024
 
 
 class Platform:
@@ -79,6 +84,7 @@ async def _run(operation: Operation, handler: PlatformHandler, exchange: Exchang
     if operation.query is not None:
         given["query"] = read_query(exchange, operation.query)
     if operation.body is not None:
+        _check_size(len(exchange.body), LARGEST_OF_STRANGERS if rules.public else LARGEST_BODY)
         given["body"] = convert(storable(decode_object(exchange.body)), operation.body)
     if "headers" in takes:
         given["headers"] = headers
@@ -93,11 +99,16 @@ async def _run(operation: Operation, handler: PlatformHandler, exchange: Exchang
             await exchange.reply_json(msgspec.json.encode(reply), headers, rules.status)
 
 
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise Problem("request_too_large", f"The request body is larger than {largest} bytes.")
+
+
 def read_query(exchange: Exchange, query_type: type) -> Any:
     """The query as a Struct; the first value of each name counts, an empty one is none. Raises Problem 400."""
     text = exchange.scope["query_string"].decode("latin1")
     sent = {name: values[0] for name, values in parse_qs(text).items()}
-    query: Any = convert(storable(sent), query_type, strict=False)
+    query: Any = convert(sent, query_type, strict=False)
     for name in sent:
         if getattr(query, name, "") is None:  # from the text "null"
             raise Problem("invalid_value", f"{name} cannot be null: leave it out instead.", name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from app.api import credentials
 from app.api.exchange import Exchange
@@ -55,10 +54,7 @@ def check_origin(exchange: Exchange) -> None:
     """
     if exchange.scope["method"] in SAFE:
         return
-    origin = exchange.header(b"origin")
-    wanted = exchange.rules.dashboard_origin
-    same = origin == wanted if wanted else origin is not None and urlsplit(origin).netloc == exchange.host
-    if not same:
+    if exchange.header(b"origin") not in _own_origins(exchange):
         raise Problem("csrf_failed", "Requests with a session must come from the dashboard's own origin.")
 
 
@@ -89,9 +85,24 @@ def session_token(exchange: Exchange) -> str | None:
 
 def session_cookie(exchange: Exchange, token: str) -> tuple[bytes, bytes]:
     """The header that sets the cookie; an empty token deletes it. Only on the machine itself it may go without TLS."""
-    secure = "" if _is_loopback(exchange.host) else "; Secure"
+    secure = "; Secure" if _wants_tls(exchange) else ""
     age = LIFE_US // 1_000_000 if token else 0
     return b"set-cookie", f"{COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}".encode()
+
+
+def _own_origins(exchange: Exchange) -> tuple[str, ...]:
+    """Compared as texts: whatever else an origin may be is another one."""
+    if exchange.rules.dashboard_origin:
+        return (exchange.rules.dashboard_origin,)
+    if exchange.scope["scheme"] == "https":
+        return (f"https://{exchange.host}",)
+    return f"https://{exchange.host}", f"http://{exchange.host}"  # TLS may end at a proxy
+
+
+def _wants_tls(exchange: Exchange) -> bool:
+    """A proxy may put its own name for this machine into the place of the host: then the dashboard's origin tells."""
+    origins = _own_origins(exchange)
+    return not _is_loopback(exchange.host) or all(origin.startswith("https:") for origin in origins)
 
 
 def _is_loopback(host: str) -> bool:

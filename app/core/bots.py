@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -70,7 +70,7 @@ class BotPage(msgspec.Struct, frozen=True):
 def split_config(config: Mapping[str, Any], known: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """(what is shown, what is secret) of a configuration; `known` are the secrets that `[REDACTED]` stands for.
 
-    Raises Problem 400 for one that is too large, or whose secrets are not texts.
+    Raises Problem 400 for one that is too large, whose secrets are not texts, or that has one further inside.
     """
     if len(msgspec.json.encode(config)) > CONFIG_MAX:
         raise Problem("invalid_value", f"config is larger than {CONFIG_MAX} bytes.", "config")
@@ -78,6 +78,9 @@ def split_config(config: Mapping[str, Any], known: Mapping[str, str]) -> tuple[d
     secret: dict[str, str] = {}
     for name, value in config.items():
         if value is None or not CREDENTIAL.search(name):
+            if any(map(CREDENTIAL.search, _inner_names(value))):
+                message = f"config.{name[:80]} has a secret inside: put secrets into config itself, by their names."
+                raise Problem("invalid_value", message, "config")
             shown[name] = value
         elif not isinstance(value, str):
             raise Problem(
@@ -88,6 +91,20 @@ def split_config(config: Mapping[str, Any], known: Mapping[str, str]) -> tuple[d
         else:
             secret[name] = value
     return shown, secret
+
+
+def _inner_names(value: Any) -> Iterator[str]:
+    """The names of all texts inside of a value."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                if isinstance(inner, str):
+                    yield name
+                else:
+                    yield from _inner_names(inner)
+        case list():
+            for inner in value:
+                yield from _inner_names(inner)
 
 
 def redacted(shown: Mapping[str, Any], secret_names: Mapping[str, str]) -> dict[str, Any]:

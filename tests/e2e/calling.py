@@ -21,6 +21,7 @@ from scripts.simulator.book import Record
 from tests import databases
 from tests.databases import open_view
 from tests.house import House, open_house
+from tests.openapi.documents import assert_told_of
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -225,11 +226,15 @@ class Caller:
 
 @asynccontextmanager
 async def open_caller(where: Path | str, *, customer: Json | None = None, **settings: Any) -> AsyncIterator[Caller]:
-    """A house and a client of it. At the end nothing is held and the books balance, whatever the test did."""
+    """A house and a client of it. At the end nothing is held and the books balance, whatever the test did.
+
+    Whatever the client is refused with, the OpenAPI document says that it may be.
+    """
     async with (
         open_house(where, customer=customer, **settings) as house,
         httpx2.AsyncClient(base_url=house.url, headers=house.headers, timeout=10, verify=False) as http,
     ):
+        http.event_hooks = {"response": [assert_told_of]}
         caller = Caller(house, http)
         yield caller
         books = await caller.settled()

@@ -96,6 +96,7 @@ async def test_a_configuration_that_is_sent_back_as_it_was_read_keeps_its_secret
         ({"system_prompt": "a" * 20_001}, "invalid_value", "system_prompt"),
         ({"config": []}, "invalid_type", "config"),
         ({"config": {"access_token": {"deep": "secret"}}}, "invalid_type", "config"),
+        ({"config": {"twilio": [{"auth_token": "secret"}]}}, "invalid_value", "config"),
         ({"config": {"x": "a" * 20_000}}, "invalid_value", "config"),
         ({"is_active": "yes"}, "invalid_type", "is_active"),
     ],

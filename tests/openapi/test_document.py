@@ -99,6 +99,10 @@ def test_words_are_about_fields_that_there_are(struct: type) -> None:
     assert WORDS[struct].keys() <= set(struct.__struct_encode_fields__)  # type: ignore[attr-defined]
 
 
+def test_every_area_says_what_it_is_for() -> None:
+    assert [tag["name"] for tag in document()["tags"] if not tag["description"]] == []
+
+
 def test_nothing_that_readers_get_cites_our_own_documents() -> None:
     assert [text for text in texts(document()) if ".md" in text or "design" in text or "section " in text] == []
 

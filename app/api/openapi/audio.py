@@ -12,7 +12,6 @@ from app.api.openapi.errors import MODEL, PROVIDER
 from app.api.openapi.inference import BILLABLE
 from app.api.openapi.replies.media import TranscriptText, TranscriptVerbose
 from app.api.openapi.samples import FORM, openai
-from app.core.idempotency import HEADER
 from app.core.speech import CONTENT_TYPES, SpeechFields
 from app.core.transcription import Mode, TranscriptionFields
 
@@ -53,7 +52,7 @@ OPERATIONS: Final = (
             "recording's length. Needs the permission `stt`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(FORM, type=TranscriptionForm, example={"file": "@speech.wav", "model": "saaras:v3"}),),
         reply=TRANSCRIPTS,
         reply_headers=headers.CALL,
@@ -73,7 +72,7 @@ print(transcript.text)"""
         summary="Translate a recording into English text",
         description="As transcriptions, and the text is always English. Needs the permission `stt`.",
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(FORM, type=TranslationForm, example={"file": "@speech.wav", "model": "saaras:v3"}),),
         reply=TRANSCRIPTS,
         reply_headers=headers.CALL,
@@ -96,7 +95,7 @@ print(translation.text)"""
             "Billed by characters. Needs the permission `tts`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(type=SpeechFields, example={"model": "aura-2-en", "input": "Good morning."}),),
         reply=tuple(Content(media, schema={}) for media in CONTENT_TYPES.values()),
         reply_headers=headers.CALL,

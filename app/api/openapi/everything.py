@@ -1,4 +1,4 @@
-"""Every operation of the gateway in the order in which readers get them, and the routes that are left out."""
+"""Every operation of the gateway, in the order in which readers get them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.api.openapi.document import build_document
 from app.api.openapi.platform import describe
 from app.api.operation import Operation
 
-#: The surfaces of `/v1` first; areas of the platform API follow by themselves.
+#: The surfaces of `/v1` first, then the areas of the platform API; one that is new here stands at the end.
 TAGS: Final = {
     "chat": "Chat completions, as OpenAI's SDKs ask for them.",
     "responses": "OpenAI's Responses API: create, read back, resume, delete.",
@@ -24,6 +24,14 @@ TAGS: Final = {
     "search": "The web through several search providers in one form.",
     "models": "What can be called and what it costs.",
     "credits": "What is left and where it went.",
+    "auth": "Registration, login, and the member's own account and sessions.",
+    "team": "Members, their roles, and invitations.",
+    "keys": "API keys: made, limited, rotated, revoked.",
+    "usage": "The log of calls, and what they add up to.",
+    "bots": "Bots of the organisation's channels.",
+    "conversations": "What was said to bots, and who answers.",
+    "webhooks": "Where events are sent, and what became of each delivery.",
+    "status": "How the gateway and its models do.",
     "health": "What machines ask.",
 }
 WRITTEN: Final = (*inference.OPERATIONS, *audio.OPERATIONS, *messages.OPERATIONS, *reading.OPERATIONS)
@@ -32,7 +40,7 @@ WRITTEN: Final = (*inference.OPERATIONS, *audio.OPERATIONS, *messages.OPERATIONS
 def whole_document(platform: Iterable[Operation]) -> Json:
     """The document of this gateway. Raises as `build_document`."""
     areas = _named(describe(operation) for operation in platform)
-    tags = TAGS | {each.tag: each.tag.replace("_", " ").capitalize() + "." for each in areas if each.tag not in TAGS}
+    tags = TAGS | {each.tag: "" for each in areas if each.tag not in TAGS}
     order = list(tags)
     operations = sorted((*WRITTEN, *areas), key=lambda each: order.index(each.tag))
     return build_document(operations, tags.items())

@@ -18,6 +18,8 @@ REQUEST: Final[dict[str, tuple[str, Json]]] = {
         "again as it was",
         {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     ),
+    "X-Session-Id": ("Your own name for a session, to look for in the log of calls", TEXT),
+    "X-Trace-Id": ("The same for a trace", TEXT),
     "anthropic-version": ("Any; with it errors and the model list are in Anthropic's form", TEXT),
 }
 REPLY: Final[dict[str, tuple[str, Json]]] = {
@@ -41,10 +43,10 @@ REPLY: Final[dict[str, tuple[str, Json]]] = {
     "anthropic-ratelimit-requests-remaining": ("What is left of them", COUNT),
     "anthropic-ratelimit-requests-reset": ("When all of them are there again", TIME),
     "Idempotent-Replay": ("`true`: this is the answer of an earlier request with the same key", TEXT),
-    "Allow": ("The methods that the path takes", TEXT),
     "ETag": ("Send it as `If-None-Match` to be told 304 while nothing has changed", TEXT),
-    "Set-Cookie": ("The session", TEXT),
 }
+#: What may be sent with every call that costs something.
+ASKED: Final = (HEADER, "X-Session-Id", "X-Trace-Id")
 #: Every answer has it; nothing else is promised on every answer.
 ALWAYS: Final = "X-Request-ID"
 #: What an answered call tells of itself, and of what is left of its limits.

@@ -15,7 +15,6 @@ from app.api.openapi.replies.responses import Response
 from app.api.openapi.samples import openai
 from app.core.chat_fields import ChatFields
 from app.core.embeddings import EmbeddingFields
-from app.core.idempotency import HEADER
 from app.core.images import ImageFields
 from app.core.responses_fields import ResponseFields
 from app.core.search import SearchFields
@@ -52,7 +51,7 @@ OPERATIONS: Final = (
             "`X-CM-Dropped-Params`. Needs the permission `llm`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(type=ChatFields, example=QUESTION),),
         reply=(Content(type=Completion), stream_of(CompletionChunk, Error, last=DONE.decode())),
         reply_headers=headers.CALL,
@@ -80,7 +79,7 @@ for chunk in stream:
             "the permission `llm`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(
             Content(
                 type=ResponseFields, example={"model": "kimi-k2.6", "input": "Explain quicksort in one paragraph."}
@@ -106,7 +105,7 @@ print(response.output_text)"""
             "the permission `llm`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(type=EmbeddingFields, example={"model": "bge-m3", "input": "a lamp"}),),
         reply=(Content(type=EmbeddingList),),
         reply_headers=headers.CALL,
@@ -128,7 +127,7 @@ print(len(embeddings.data[0].embedding))"""
             "4096; a model may round it. Field errors are all `invalid_request_error`. Needs the permission `image`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(type=ImageFields, example={"model": "lucid-origin", "prompt": "a lamp", "size": "512x512"}),),
         reply=(Content(type=ImageList),),
         reply_headers=headers.CALL,
@@ -151,7 +150,7 @@ print(images.data[0].b64_json[:40])"""
             "all `invalid_request_error`. Needs the permission `search`."
         ),
         security=("bearer",),
-        headers=(HEADER,),
+        headers=headers.ASKED,
         body=(Content(type=SearchFields, example={"query": "structured concurrency", "num_results": 5}),),
         reply=(Content(type=SearchReply),),
         reply_headers=(*headers.CALL, "X-Credits-Balance"),

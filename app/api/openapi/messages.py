@@ -10,7 +10,6 @@ from app.api.openapi.errors import BODY, KEY
 from app.api.openapi.inference import CHAT, QUESTION, stream_of
 from app.api.openapi.replies.messages import AnthropicMessage, MessageEvent, TokenCount
 from app.api.openapi.samples import anthropic
-from app.core.idempotency import HEADER
 from app.core.messages_fields import MessagesFields, PromptFields
 
 OPERATIONS: Final = (
@@ -26,7 +25,7 @@ OPERATIONS: Final = (
             "`/v1/v1/messages` and `/anthropic/v1/messages`. Needs the permission `llm`."
         ),
         security=("bearer", "x-api-key"),
-        headers=(HEADER, "anthropic-version"),
+        headers=(*headers.ASKED, "anthropic-version"),
         body=(Content(type=MessagesFields, example=QUESTION | {"max_tokens": 300}),),
         reply=(Content(type=AnthropicMessage), stream_of(MessageEvent)),
         reply_headers=headers.ANTHROPIC_CALL,

@@ -67,7 +67,7 @@ def type_of(schema: Mapping[str, Any]) -> Markup:
     """In words, with bounds and the default."""
     words = _type(schema) + _bounds(schema)
     default = schema.get("default")
-    return words if default in (None, [], {}, "") else words + Markup(", default <code>{}</code>").format(default)
+    return words if default in (None, [], {}, "") else words + Markup(", default {}").format(_value(default))
 
 
 def _type(schema: Mapping[str, Any]) -> Markup:
