@@ -15,6 +15,7 @@ from app.commands import configure_log, exit_code, tune_interpreter
 from app.config import FIELDS, ConfigError, Secret, Settings
 from app.main import open_storage, run_until_signal
 from app.storage.engines import shown
+from app.storage.recount import recount_all
 from app.worker import Place, run_worker
 from app.workers import run_workers, worker_count
 from scripts import seed_catalog, seed_tenants
@@ -58,12 +59,14 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
     if moving.is_move(options.parser, options):
         return moving.run(settings, options)
 
-    async def run() -> None:
-        async with open_storage(settings):
-            pass
+    async def run() -> int:
+        async with open_storage(settings) as db:
+            return await recount_all(db) if options.recount else 0
 
-    trio.run(run)
+    corrected = trio.run(run)
     print(f"{shown(settings.database_url)} is up to date.")
+    if options.recount:
+        print(f"Counted anew: {corrected} sums by day were wrong and are right now.")
     return 0
 
 
@@ -102,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--workers", type=worker_count, default=1, metavar="N", help="processes (default 1)")
             command.add_argument("--worker", nargs=3, type=int, help=argparse.SUPPRESS)  # what a worker is started with
         if name == "migrate":
+            command.add_argument(
+                "--recount", action="store_true", help="then add up anew what a gateway of an older version left out"
+            )
             moving.add_arguments(command)
             command.set_defaults(parser=command)
         if name == "seed":

@@ -19,6 +19,7 @@ Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
 SearchProviderName = Literal["serper", "exa", "tavily", "brave", "searxng"]
 MIN_SECRET: Final = 16
 HIGHEST_PORT: Final = 65_535
+ORIGIN: Final = re.compile(r"https?://[^/\s?#@]+")
 DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgres(ql)?://.+/.+")
 
 
@@ -52,7 +53,9 @@ class Settings:
         "where everything is kept: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for many machines",
         shown=False,  # it may hold a password
     )
-    secret_key: Secret = setting(Secret(), "server's own secret, at least 16 characters: keys, sessions and sealed secrets depend on it")
+    secret_key: Secret = setting(
+        Secret(), "server's own secret, at least 16 characters: without it no key, session or sealed secret is good"
+    )
     host: str = setting("127.0.0.1", "address to listen on")
     port: int = setting(8000, "port to listen on, 0 for any free one")
     certfile: str = setting("", "TLS certificate chain (PEM); with keyfile HTTP/2 is negotiated by ALPN")
@@ -156,12 +159,7 @@ class Settings:
             faults.append("CERTFILE and KEYFILE go together: set both or none")
         if bool(self.cloudflare_api_token) != bool(self.cloudflare_account_id):
             faults.append("CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID go together: set both or none")
-        providers = ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName))
-        for name in (*(f"{provider}_base_url" for provider in providers), "public_url"):
-            url = getattr(self, name)
-            if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-                faults.append(f"{name.upper()}: {url!r} is not an http or https URL")
-        faults += _proxy_faults(self.trusted_proxies)
+        faults += self._address_faults()
         if self.port > HIGHEST_PORT:
             faults.append(f"PORT: {self.port} is above {HIGHEST_PORT}")
         if self.metrics_port > HIGHEST_PORT:
@@ -175,6 +173,20 @@ class Settings:
                 if not math.isfinite(value) or value < 0 or (value == 0 and each.name not in MAY_BE_ZERO):
                     faults.append(f"{each.name.upper()}: {value} is not {least}")
         return faults
+
+    def _address_faults(self) -> list[str]:
+        """What is wrong with URLs, origins and networks."""
+        providers = ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName))
+        names = (*(f"{provider}_base_url" for provider in providers), "public_url")
+        urls = {name: urlsplit(getattr(self, name)) for name in names if getattr(self, name)}
+        faults = [
+            f"{name.upper()}: {getattr(self, name)!r} is not an http or https URL"
+            for name, url in urls.items()
+            if url.scheme not in ("http", "https") or not url.hostname
+        ]
+        if self.dashboard_origin and not ORIGIN.fullmatch(self.dashboard_origin):
+            faults.append("DASHBOARD_ORIGIN: write scheme, host and port only, such as https://app.example.com")
+        return faults + _proxy_faults(self.trusted_proxies)
 
 
 #: Numbers for which 0 means something: any free port, at once, the dialect's own, none.

@@ -46,6 +46,8 @@ def is_move(parser: argparse.ArgumentParser, options: argparse.Namespace) -> boo
         parser.error("--from and --to go together")
     if options.database is not None:
         parser.error("--database does not go with --from and --to")
+    if options.recount:
+        parser.error("--recount does not go with --from and --to")
     if options.copy_only and options.force:
         parser.error("--force does not go with --copy-only, which stops nothing")
     if not options.wait >= 0:

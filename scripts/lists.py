@@ -96,14 +96,13 @@ def _measure(browser: Browser, one: List, asks: int) -> Iterator[Timed]:
 def _time(browser: Browser, path: str, ask: Ask, asks: int) -> Timed:
     """One line; an answer that is none is later than any."""
     try:
-        page, _ = browser.get(path + ask.suffix)
+        answers = [browser.get(path + ask.suffix) for _ in range(WARM_UP + asks)][WARM_UP:]
     except Mendable as error:
         return Timed(path, f"{ask.what}: {error}", 0, math.inf, math.inf, math.inf)
-    for _ in range(WARM_UP):
-        browser.get(path + ask.suffix)
-    took_ms = [browser.get(path + ask.suffix)[1] * 1000 for _ in range(asks)]
+    took_ms = [took_s * 1000 for _, took_s in answers]
     p50, p99 = (percentile(took_ms, share) or 0.0 for share in (0.5, 0.99))
-    return Timed(path, ask.what, len(page["data"]), p50, p99, max(took_ms))
+    rows = len(answers[-1][0]["data"])
+    return Timed(path, ask.what, rows, p50, p99, max(took_ms))
 
 
 def _filled(browser: Browser, path: str) -> str:

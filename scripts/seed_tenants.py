@@ -20,6 +20,8 @@ HELP: Final = """\
 Writes tenants, members, keys and credit grants from a TOML, JSON or CSV file, all in one transaction.
 Run it as often as you like: what is there already is left alone, what differs is changed, a grant is given once
 for each ref. A new key, and the password of a member that has none, are made and shown once.
+The file wins: a budget, limit, role or name that it leaves out or has otherwise goes back to the file's, or to the
+default, even where the organisation changed it since. Look with --dry-run first.
 SECRET_KEY must be the gateway's own: keys are kept as digests that depend on it.
 
 TOML (JSON has the same names):

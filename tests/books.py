@@ -27,6 +27,11 @@ DAYS_ADDED_UP = """
     COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(audio_ms), 0),
     SUM(CASE WHEN outcome <> 'interrupted' AND ended_at > opened_at THEN ended_at - opened_at ELSE 0 END)
     FROM calls WHERE state <> 'held' GROUP BY tenant_id, opened_at / 86400000000, key_id, category, model"""
+#: The sums of lines of the ledger by day, both ways.
+LINES_COUNTED = "SELECT tenant_id, day, type, entries, amount FROM ledger_days"
+LINES_ADDED_UP = """
+    SELECT tenant_id, created_at / 86400000000, type, COUNT(*), SUM(amount) FROM ledger_entries
+    GROUP BY tenant_id, created_at / 86400000000, type"""
 #: What `ledger.INVARIANTS` leaves to the tables themselves: each query returns what is wrong.
 MORE_INVARIANTS = {
     "a call without a proper end": """
@@ -43,6 +48,9 @@ MORE_INVARIANTS = {
             c.tenant_id = m.tenant_id AND c.month = m.month AND c.category = m.category AND c.state = 'held')
         OR m.ended <> (SELECT COUNT(*) FROM calls c WHERE c.tenant_id = m.tenant_id AND c.month = m.month
             AND c.category = m.category AND c.outcome = 'completed')""",
+    "a day whose sums are not those of its lines": f"""
+        SELECT tenant_id, day, type FROM ({LINES_COUNTED} UNION ALL {LINES_ADDED_UP}) AS both_ways
+        GROUP BY tenant_id, day, type, entries, amount HAVING COUNT(*) <> 2""",  # noqa: S608 - the two statements above
     "a day whose sums are not those of its calls": f"""
         SELECT tenant_id, day, key_id, category, model FROM ({DAYS_COUNTED} UNION ALL {DAYS_ADDED_UP}) AS both_ways
         GROUP BY tenant_id, day, key_id, category, model, completed, cancelled, failed, interrupted, charge,

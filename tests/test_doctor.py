@@ -18,9 +18,12 @@ import trio
 
 from app import doctor
 from app.config import Secret, Settings
-from tests.databases import Databases, open_view
+from app.storage.database import Transaction
+from app.storage.migrations import migrate_job
+from tests.databases import Databases, elsewhere, open_view
 from tests.e2e.process import ROOT, as_environment
 from tests.house import Ground, open_ground
+from tests.storage.making import make_tenant
 
 
 async def findings(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -177,6 +180,22 @@ def test_a_migration_says_where_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         done = run_command(Settings(), "migrate", "--database", url)
         assert (done.returncode, done.stdout) == (0, f"{url} is up to date.\n")
+
+
+def test_a_migration_counts_anew_what_an_older_gateway_left_out(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+
+    def write(db: Transaction) -> None:
+        migrate_job(db)
+        make_tenant(db)
+        db.do("DELETE FROM ledger_days")
+
+    elsewhere(url, write)
+    said = [run_command(Settings(), "migrate", "--recount", "--database", url).stdout for _ in range(2)]
+    assert [line.splitlines()[-1] for line in said] == [
+        "Counted anew: 1 sums by day were wrong and are right now.",
+        "Counted anew: 0 sums by day were wrong and are right now.",
+    ]
 
 
 def test_help_names_every_setting_and_shows_no_secret_default() -> None:

@@ -63,6 +63,7 @@ EVERY_TENANT_PLACES: Final = {
     "app/doctor.py": {"_database": "the operator's look at everything"},
     "app/monitoring.py": {"Monitoring.__init__": "reads the catalog's digest, which is one for all"},
     "app/storage/migrations.py": {"migrate": "the schema is one for all tenants"},
+    "app/storage/recount.py": {"recount_all": "which tenants there are; each is then counted by itself"},
     "app/storage/moving_target.py": {"Target._begin": "a whole database moves, with all its tenants"},
     "app/storage/postgres_batch.py": {"lock_key": "such jobs take turns with each other"},
     "app/usecases/access.py": {"Access._load": "the digest of a credential tells the tenant"},

@@ -32,12 +32,12 @@ def platform(services: ApiServices) -> Platform:
 
         Until it is accepted the member is not active. The plan limits how many members there are, invited ones counted.
         """
-        return _shown(exchange, services, await team.invite(visitor, body))
+        return _shown(exchange, await team.invite(visitor, body))
 
     @api.add("POST", f"{ONE}/invitation", least="admin", status=201, secret=True, errors=("conflict",))
     async def renew_invitation(exchange: Exchange, visitor: Visitor, user_id: str) -> Invited:
         """Make a new invitation for a member who has not joined; the old one is void."""
-        return _shown(exchange, services, await team.renew(visitor, user_id))
+        return _shown(exchange, await team.renew(visitor, user_id))
 
     @api.add("PUT", ONE, least="admin", errors=("conflict",))
     async def change_member(visitor: Visitor, user_id: str, body: MemberChange) -> User:
@@ -60,8 +60,8 @@ def platform(services: ApiServices) -> Platform:
     return api
 
 
-def _shown(exchange: Exchange, services: ApiServices, invited: usecase.Invited) -> Invited:
-    """With a link to the dashboard, wherever it is."""
-    own = services.public_url or f"{exchange.scope['scheme']}://{exchange.host}"
-    url = f"{exchange.rules.dashboard_origin or own}/invitations/{invited.token}"
+def _shown(exchange: Exchange, invited: usecase.Invited) -> Invited:
+    """With a link to the dashboard, if there is one; POST /api/v1/auth/invitations/accept takes the token anyway."""
+    dashboard = exchange.rules.dashboard_origin
+    url = f"{dashboard}/invitations/{invited.token}" if dashboard else None
     return Invited(invited.user, Invitation(invited.token, url, iso_time(invited.expires_us)))

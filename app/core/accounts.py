@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body
 from app.core.errors import Problem
 from app.core.identity import Role
 
@@ -43,7 +43,7 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().-]{3,30}")
 
 
-class Registration(Wire, frozen=True):
+class Registration(Body, frozen=True):
     """The body of POST /api/v1/auth/register."""
 
     email: Email
@@ -52,14 +52,14 @@ class Registration(Wire, frozen=True):
     organisation: OrganisationName
 
 
-class Login(Wire, frozen=True):
+class Login(Body, frozen=True):
     """The body of POST /api/v1/auth/login."""
 
     email: Email
     password: Password
 
 
-class Acceptance(Wire, frozen=True):
+class Acceptance(Body, frozen=True):
     """The body of POST /api/v1/auth/invitations/accept."""
 
     token: Token
@@ -67,7 +67,7 @@ class Acceptance(Wire, frozen=True):
     full_name: Annotated[FullName | None, Meta(description="what is left out stays as the invitation has it")] = None
 
 
-class ProfileChange(Wire, frozen=True):
+class ProfileChange(Body, frozen=True):
     """The body of PATCH /api/v1/auth/me: what is left out stays as it is."""
 
     full_name: FullName | None = None

@@ -56,9 +56,13 @@ def charged(budget: Budget, month: str, charge_ucr: int) -> Iterator[Alert]:
 
 
 def refused(budget: Budget, month: str, hold_ucr: int) -> Iterator[Alert]:
-    """What a call that was refused for want of budget makes worth telling: most budgets end with a rest too small."""
+    """What a call that was refused for want of budget makes worth telling: most budgets end with a rest too small.
+
+    A call that is too dear for a budget that has hardly been used tells nothing.
+    """
     spent = budget.spent_in(month)
-    if spent + hold_ucr > budget.limit_ucr and budget.told_month != month:
+    used = spent * 100 >= budget.limit_ucr * ALERT_PERCENT
+    if used and spent + hold_ucr > budget.limit_ucr and budget.told_month != month:
         yield Alert(BUDGET_EXCEEDED, _data(budget, month, spent))
 
 

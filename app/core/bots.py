@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.errors import Problem
 from app.core.times import Cursor, PageSize
 
@@ -22,7 +22,7 @@ REDACTED: Final = "[REDACTED]"
 CREDENTIAL: Final = re.compile(r"token|secret|passw|credential|private|api_?key|auth", re.IGNORECASE)
 
 
-class NewBot(Wire, frozen=True):
+class NewBot(Body, frozen=True):
     """The body of POST /api/v1/bots."""
 
     type: BotType
@@ -34,7 +34,7 @@ class NewBot(Wire, frozen=True):
     is_active: bool = True
 
 
-class BotChange(Wire, frozen=True):
+class BotChange(Body, frozen=True):
     """The body of PUT /api/v1/bots/{id}: what is left out stays as it is. A bot's type never changes."""
 
     name: BotName | None = None

@@ -48,6 +48,10 @@ class Wire(msgspec.Struct, frozen=True, eq=False, gc=False, kw_only=True):
         return f"<{type(self).__name__}>"
 
 
+class Body(Wire, frozen=True, forbid_unknown_fields=True):
+    """The body of a platform request. A field that it does not know is refused: a misspelt limit must not be none."""
+
+
 class ImageUrl(Wire, frozen=True):
     url: Name
     detail: str | None = None

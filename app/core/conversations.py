@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.times import Cursor, PageSize
 
 Channel = Literal["whatsapp", "voice", "web"]
@@ -32,13 +32,13 @@ class MessageQuery(Wire, frozen=True):
     before: Cursor | None = None
 
 
-class StatusChange(Wire, frozen=True):
+class StatusChange(Body, frozen=True):
     """The body of PUT /api/v1/conversations/{id}/status."""
 
     status: Status
 
 
-class AutoreplyChange(Wire, frozen=True):
+class AutoreplyChange(Body, frozen=True):
     """The body of POST /api/v1/conversations/{id}/autoreply."""
 
     enabled: bool

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.core.amounts import Amount
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.times import Cursor, PageSize
 
 EntryType = Literal["signup_bonus", "purchase", "deduction", "refund", "plan_grant", "admin", "coupon"]
@@ -129,7 +129,7 @@ class BudgetState(msgspec.Struct, frozen=True):
     low_balance_credits: float | None
 
 
-class BudgetChange(Wire, frozen=True):
+class BudgetChange(Body, frozen=True):
     """The body of PUT /api/v1/credits/budget: what is left out stays as it is, null takes it away."""
 
     monthly_budget_credits: Annotated[Amount | UnsetType | None, Meta(description="null is no limit")] = UNSET

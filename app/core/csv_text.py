@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Final
 
 #: A cell that begins with one of these is a formula to a spreadsheet; after an apostrophe it is a text.
@@ -19,4 +20,9 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    match value:
+        case str() if value.startswith(FORMULA):
+            return f"'{value}"
+        case float():  # 2e-08 would be a text to some spreadsheets
+            return f"{Decimal(repr(value)):f}"
+    return value

@@ -21,6 +21,7 @@ LONGEST_PARAM: Final = 200
 _decode: Final = msgspec.json.Decoder().decode
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _MISSING: Final = re.compile(r"Object missing required field `(.+)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.+)`", re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -147,6 +148,10 @@ def _field_problem(raw: dict[str, Any], wire_type: type, error: str) -> Problem:
     node = describe.node_at(describe.type_info(wire_type), steps)
     if missing:
         return Problem("missing_required_parameter", f"{param} is required: send {describe.expected(node)}.", param)
+    unknown = _UNKNOWN.fullmatch(fault)
+    if unknown:
+        param = _printable(_join(param, unknown[1]))
+        return Problem("invalid_value", f"{param} is no field here: take it out, or correct its name.", param)
     code = "invalid_type" if fault.startswith("Expected `") and ", got `" in fault else "invalid_value"
     if not whole:
         entry = describe.expected(describe.node_at(node, [""]))

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.core.amounts import Amount
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.times import Cursor, PageSize
 
 KeyName = Annotated[
@@ -32,7 +32,7 @@ Switch = Annotated[bool, Meta(description="kept with the key; no log has prompts
 MONTHLY: Final = Meta(description="credits a calendar month (UTC); null is no limit")
 
 
-class NewKey(Wire, frozen=True):
+class NewKey(Body, frozen=True):
     """The body of POST /api/v1/keys."""
 
     name: KeyName
@@ -48,7 +48,7 @@ class NewKey(Wire, frozen=True):
     expires_in_days: Days | None = None
 
 
-class KeyChange(Wire, frozen=True):
+class KeyChange(Body, frozen=True):
     """The body of PATCH /api/v1/keys/{id}: what is left out stays as it is. It holds from the key's next call on."""
 
     name: KeyName | UnsetType = UNSET

@@ -122,8 +122,14 @@ def _check_cap(standing: Standing, cap: int, at_us: int) -> MonthlyCap:
 def _check_budget(whose: str, budget: int | None, spent: int, held: int, hold: int) -> None:
     if budget is None or spent + held + hold <= budget:
         return
+    if spent >= budget:
+        raise Problem("budget_exceeded", f"The monthly budget of this {whose} is spent. An admin can raise it.")
     if spent + hold > budget:
-        raise Problem("budget_exceeded", f"The monthly budget of this {whose} is spent. Raise it in the settings.")
+        raise Problem(
+            "budget_exceeded",
+            f"This call needs {hold / 1e6:.6f} credits to start and {(budget - spent) / 1e6:.6f} credits are left of "
+            f"the monthly budget of this {whose}. Lower max_tokens, or ask an admin to raise it.",
+        )
     raise Problem(
         "credits_held",
         f"The monthly budget of this {whose} is held by calls in flight. Try again when one of them has ended.",

@@ -7,6 +7,7 @@ into another row does not open. Keys are derived by HKDF (RFC 5869), apart from 
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 from typing import Final
 
@@ -26,10 +27,11 @@ def derived_key(secret: str, purpose: str) -> bytes:
 class Sealer:
     """Seals and opens under the server's secret: with another secret nothing opens any more."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_digests")
 
     def __init__(self, secret: str) -> None:
         self._cipher = AESGCM(derived_key(secret, "sealed at rest"))
+        self._digests = derived_key(secret, "digests at rest")
 
     def seal(self, data: bytes, context: str) -> str:
         """`data` as text for a column; another text each time."""
@@ -43,3 +45,7 @@ class Sealer:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
         except InvalidTag:
             raise ValueError("not sealed under this secret for this context") from None
+
+    def digest(self, data: str, context: str) -> str:
+        """What `data` is recognised by and cannot be guessed by, in hex: only the server's secret makes it."""
+        return hmac.digest(self._digests, f"{context}\0{data}".encode(), "sha256").hex()

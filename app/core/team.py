@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from app.core.accounts import Email, FullName, PhoneNumber, User
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.errors import Problem
 from app.core.identity import Role
 from app.core.times import Cursor, PageSize
 
 
-class NewMember(Wire, frozen=True):
+class NewMember(Body, frozen=True):
     """The body of POST /api/v1/users."""
 
     email: Email
@@ -22,7 +22,7 @@ class NewMember(Wire, frozen=True):
     role: Literal["admin", "agent"]
 
 
-class MemberChange(Wire, frozen=True):
+class MemberChange(Body, frozen=True):
     """The body of PUT /api/v1/users/{id}: what is left out stays as it is."""
 
     full_name: FullName | None = None
@@ -30,7 +30,7 @@ class MemberChange(Wire, frozen=True):
     is_active: Annotated[bool | None, Meta(description="false ends all of the member's sessions at once")] = None
 
 
-class RoleChange(Wire, frozen=True):
+class RoleChange(Body, frozen=True):
     """The body of PATCH /api/v1/users/{id}/role."""
 
     role: Annotated[Role, Meta(description="`owner` hands the organisation over: you become an admin")]
@@ -50,7 +50,7 @@ class Invitation(msgspec.Struct, frozen=True):
     """What lets a new member in, once. Nobody can read it again."""
 
     token: str
-    url: str
+    url: Annotated[str | None, Meta(description="the dashboard's page; null where no dashboard is set")]
     expires_at: str
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from app.core.chat_fields import Wire
+from app.core.chat_fields import Body, Wire
 from app.core.identity import new_token
 from app.core.public_hosts import LONGEST_URL
 from app.core.times import Cursor, PageSize
@@ -49,7 +49,7 @@ PAUSES_S: Final = (2, 4, 8, 16)
 MOST_ATTEMPTS: Final = len(PAUSES_S) + 1
 
 
-class NewWebhook(Wire, frozen=True):
+class NewWebhook(Body, frozen=True):
     """The body of POST /api/v1/webhooks."""
 
     url: Url
@@ -58,7 +58,7 @@ class NewWebhook(Wire, frozen=True):
     is_active: bool = True
 
 
-class WebhookChange(Wire, frozen=True):
+class WebhookChange(Body, frozen=True):
     """The body of PUT /api/v1/webhooks/{id}: what is left out stays as it is."""
 
     url: Url | None = None

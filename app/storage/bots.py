@@ -24,10 +24,7 @@ class StoredBot(NamedTuple):
 
 
 _COLUMNS: Final = "id, type, name, system_prompt, config, secrets, is_active, created_at, updated_at"
-_SELECT: Final = (
-    f"SELECT {_COLUMNS}, (SELECT COUNT(*) FROM conversations c WHERE c.tenant_id = b.tenant_id AND c.bot_id = b.id) "
-    "FROM bots b WHERE tenant_id = ? AND deleted_at IS NULL"
-)
+_SELECT: Final = f"SELECT {_COLUMNS}, conversation_count FROM bots WHERE tenant_id = ? AND deleted_at IS NULL"
 
 
 def insert_bot(db: Transaction, tenant_id: str, bot: StoredBot) -> None:

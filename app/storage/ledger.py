@@ -229,8 +229,10 @@ def credit(db: Transaction, tenant_id: str, kind: str, amount: int, ref: str, at
     moved = "UPDATE tenants SET balance = balance + ? WHERE id = ? AND balance + ? >= held"
     if not db.run(moved, amount, tenant_id, amount):
         whole, held = balance(db, tenant_id)
-        free = f"{(whole - held) / 1e6:.6f}"
-        raise Problem("conflict", f"Running calls hold the rest: take at most {free} credits, or wait until they end.")
+        free = f"{(whole - held) / 1e6:.6f} credits"
+        if not held:
+            raise Problem("conflict", f"The balance is {free}: take at most those.")
+        raise Problem("conflict", f"Running calls hold the rest: take at most {free}, or wait until they end.")
     append(db, tenant_id, Entry(kind, amount, ref, note), at_us)
     return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.storage.schema_words import Steps, one_tenant
+from app.storage.schema_words import OnPostgres, Steps, one_tenant
 
 STEPS: Final[Steps] = (
     (
@@ -202,6 +202,27 @@ STEPS: Final[Steps] = (
                 FROM calls WHERE state <> 'held'
                 GROUP BY tenant_id, opened_at / 86400000000, key_id, category, model""",
             *one_tenant("usage_days"),
+        ),
+    ),
+    (
+        "calls are found by their key",
+        (
+            # Of indexes that seem equal, as all do while a table is new, PostgreSQL takes the youngest: by the log's,
+            # each call that is looked for by its id would be found by going through all of them.
+            OnPostgres("ALTER TABLE calls DROP CONSTRAINT calls_pkey"),
+            OnPostgres("ALTER TABLE calls ADD PRIMARY KEY (tenant_id, id)"),
+        ),
+    ),
+    (
+        "bots know how many conversations they had, conversations are found by what they are",
+        (
+            "ALTER TABLE bots ADD COLUMN conversation_count BIGINT NOT NULL DEFAULT 0",
+            "UPDATE bots SET conversation_count = (SELECT COUNT(*) FROM conversations c "
+            "WHERE c.tenant_id = bots.tenant_id AND c.bot_id = bots.id)",
+            "CREATE INDEX conversations_by_status ON conversations (tenant_id, status, updated_at, id)",
+            "CREATE INDEX conversations_by_channel ON conversations (tenant_id, channel, updated_at, id)",
+            OnPostgres("ALTER TABLE api_keys RENAME CONSTRAINT api_keys_anew_pkey TO api_keys_pkey"),
+            OnPostgres("ALTER TABLE api_keys RENAME CONSTRAINT api_keys_anew_digest_key TO api_keys_digest_key"),
         ),
     ),
 )

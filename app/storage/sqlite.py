@@ -34,8 +34,10 @@ READ_BUSY_MS: Final = 1000
 #: Pages kept in memory, in KiB, by the writer and by each reader: memory that a long life fills to the last page.
 #: The system keeps the file's pages too, and a call costs the same with 64 MiB.
 CACHE_KIB: Final = (8192, 2048)
+#: While another process opens or closes the file even a setting may have to wait.
+OPEN_BUSY_MS: Final = 5000
 PRAGMAS: Final = (
-    "PRAGMA busy_timeout = 0",
+    f"PRAGMA busy_timeout = {OPEN_BUSY_MS}",
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA wal_autocheckpoint = 0",
@@ -81,12 +83,11 @@ def connect(path: Path, synchronous: Synchronous = "FULL", *, query_only: bool =
         for pragma in PRAGMAS:
             database.execute(pragma)
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB[query_only]}")
-        database.execute("PRAGMA busy_timeout = 5000")
         database.enable_wal()
-        database.execute(f"PRAGMA busy_timeout = {READ_BUSY_MS if query_only else 0}")
         database.execute(f"PRAGMA synchronous = {synchronous}")
         if query_only:
             database.execute("PRAGMA query_only = ON")
+        database.execute(f"PRAGMA busy_timeout = {READ_BUSY_MS if query_only else 0}")
     except BaseException:
         connection.close()
         raise

@@ -7,7 +7,6 @@ the receiver's answer and the commit. It has the same id both times, so that rec
 from __future__ import annotations
 
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import structlog
 import trio
@@ -15,6 +14,7 @@ import trio
 from app.core.delivery_room import Room
 from app.core.errors import Problem, error_places
 from app.core.identity import Clock, now_us
+from app.core.public_hosts import read_target
 from app.core.sealing import Sealer
 from app.core.webhooks import pause_us, signature
 from app.providers.receivers import Answer, Unreachable
@@ -187,8 +187,11 @@ async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
 
 
 def _host(url: str) -> str:
-    """What attempts are counted by; whatever cannot be read is one host, too."""
-    return urlsplit(url).hostname or ""
+    """What attempts are counted by: the host as it is connected to. Whatever cannot be read is one host, too."""
+    try:
+        return read_target(url, private=True).host
+    except Problem:
+        return ""
 
 
 def _kept(text: str) -> str:

@@ -36,7 +36,7 @@ def receipt(call: Mapping[str, Any], credits_per_usd: int) -> dict[str, Any]:
         "tokens_prompt_estimate": facts.get("prompt_estimate"),
         "latency": facts.get("first_content_ms"),
         "generation_time": facts.get("total_ms"),
-        "total_cost": call["charge"] / UCR_PER_CREDIT / credits_per_usd,
+        "total_cost": call["charge"] / (UCR_PER_CREDIT * credits_per_usd),
         "credits": credits_from_ucr(call["charge"]),
         "uncollected": credits_from_ucr(call["uncollected"]),
         "hold": {"state": call["state"], "credits": credits_from_ucr(call["hold"])},

@@ -25,8 +25,9 @@ LONGEST: Final = 256
 LARGEST: Final = 8 * 1024 * 1024
 SWEEP_S: Final = 600.0
 #: Pause before the next portion of many.
-MORE_S: Final = 1.0
-SWEPT_AT_ONCE: Final = 200
+MORE_S: Final = 0.03
+#: SQLite deletes on the loop, at 2 ms for each MiB, and a response may hold as many as a request.
+SWEPT_AT_ONCE: Final = 10
 MISSING: Final = "There is no response with this id. Responses are kept for 30 days unless `store` is false."
 BROKEN: Final = (
     "An earlier response of this conversation was deleted or is past its 30 days. Send its items as `input`."

@@ -148,7 +148,7 @@ class Usage:
         )
 
     def _usd(self, amount_ucr: int) -> float:
-        return amount_ucr / UCR_PER_CREDIT / self._models.catalog.rates.credits_per_usd
+        return amount_ucr / (UCR_PER_CREDIT * self._models.catalog.rates.credits_per_usd)
 
 
 def _wanted(query: LogQuery, now: int, settled_until_us: int) -> Wanted:

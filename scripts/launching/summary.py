@@ -57,7 +57,7 @@ class Ready:
             ("base URL", self.base_url),
             ("docs", f"{self.root_url}/docs"),
             ("key", self.demo.api_key),
-            ("admin", f"{self.demo.admin_email}, password {self.demo.admin_password}"),
+            ("admin", self._admin()),
             ("credits", f"{self.demo.credits_ucr / UCR_PER_CREDIT:,.2f}"),
             ("answers", self._answers()),
             ("data", f"{self.data} (run.json repeats all this)"),
@@ -65,6 +65,11 @@ class Ready:
         if self.settings.access_log and self.settings.access_log_file:
             lines.append(("requests", f"{self.settings.access_log_file}; warnings appear here"))
         return ["The gateway is ready; Ctrl-C stops it.", "", *(f"  {name:<10}{value}" for name, value in lines)]
+
+    def _admin(self) -> str:
+        if self.demo.admin_password is None:
+            return f"the first password of {self.demo.admin_email} works no more"
+        return f"{self.demo.admin_email}, password {self.demo.admin_password}"
 
     def _answers(self) -> str:
         if self.simulator_url is not None:

@@ -64,6 +64,11 @@ def test_a_budget_whose_rest_is_too_small_is_told_at_the_first_refusal() -> None
     assert list(refused(Budget(100, "2026-10", 95, ""), MONTH, 100)) == []
 
 
+def test_a_call_too_dear_for_a_budget_that_is_hardly_used_tells_nothing() -> None:
+    assert list(refused(Budget(100, MONTH, 79, ""), MONTH, 60)) == []
+    assert len(list(refused(Budget(100, MONTH, 80, ""), MONTH, 60))) == 1
+
+
 def test_a_low_balance_is_told_when_it_is_reached_from_above_only() -> None:
     told = [[alert.event for alert in fallen(100, *pair)] for pair in ((100, 99), (101, 100), (99, 98), (500, 0))]
     assert told == [["credits.low"], [], [], ["credits.low"]]

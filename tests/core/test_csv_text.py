@@ -30,3 +30,10 @@ def test_a_text_that_a_spreadsheet_would_run_is_made_a_text(begin: str) -> None:
 
 def test_numbers_stay_numbers_and_nothing_is_empty() -> None:
     assert csv_text([[-1, 0.5, None, "a,b", 'say "hi"']]) == '-1,0.5,,"a,b","say ""hi"""\r\n'
+
+
+@pytest.mark.parametrize(
+    ("number", "written"), [(2.5e-05, "0.000025"), (2e-08, "0.00000002"), (1e16, "10000000000000000")]
+)
+def test_a_number_is_written_out_as_a_spreadsheet_of_any_language_reads_it(number: float, written: str) -> None:
+    assert csv_text([[number]]) == f"{written}\r\n"

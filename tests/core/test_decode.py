@@ -211,3 +211,15 @@ def test_what_is_kept_may_not_hold_the_character_that_a_database_cannot(raw: dic
 def test_what_is_kept_may_hold_any_other_character() -> None:
     raw = {"name": "\\u0000 \x01 हिन्दी 🙂", "list": [1, None, {"a": True}]}
     assert storable(raw) is raw
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    limits: dict[str, int] = {}
+
+
+@pytest.mark.parametrize("field", ["nmae", "rate`limit", "हिन्दी"])
+def test_a_field_that_a_strict_body_does_not_know_is_named(field: str) -> None:
+    with pytest.raises(Problem) as refused:
+        convert({"name": "a", field: 1}, Strict)
+    assert (refused.value.code, refused.value.param) == ("invalid_value", field)

@@ -120,6 +120,13 @@ def test_a_spent_budget_says_whose(budget: str) -> None:
     assert f"of this {budget} is spent" in refusal(*mine).message  # type: ignore[arg-type]
 
 
+def test_a_budget_that_is_too_small_for_a_call_is_not_called_spent() -> None:
+    message = refusal({"key_spent": 250_000}, {"key_budget": 500_000}).message
+    assert "0.250000 credits are left of the monthly budget of this key" in message
+    assert "1.000000" in message
+    assert "max_tokens" in message
+
+
 def test_a_call_that_fits_exactly_may_start() -> None:
     standing = replace(
         RICH,

@@ -40,3 +40,14 @@ def test_what_was_not_sealed_so_does_not_open(opened: Callable[[str], bytes]) ->
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
     assert derived_key("secret", "a") != derived_key("secret", "b")
+
+
+def test_a_digest_is_the_same_for_the_same_data_context_and_secret_only() -> None:
+    digest = SEALER.digest("data", "a tenant")
+    assert digest == Sealer("a secret for tests only").digest("data", "a tenant")
+    others = [
+        SEALER.digest("Data", "a tenant"),
+        SEALER.digest("data", "b"),
+        Sealer("another").digest("data", "a tenant"),
+    ]
+    assert digest not in others

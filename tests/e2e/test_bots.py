@@ -8,6 +8,9 @@ from typing import Any, Final
 import httpx2
 import pytest
 
+from app.storage import conversations
+from app.storage.conversations import StoredConversation
+from app.storage.database import Transaction
 from tests.databases import ON_BOTH
 from tests.e2e.calling import Caller, Json, elsewhere, open_caller
 from tests.e2e.members import add_member, session_headers
@@ -37,6 +40,18 @@ async def test_a_bot_that_is_made_is_read_back(caller: Caller) -> None:
     assert {name: bot[name] for name in expected} == expected
     assert bot["created_at"] == bot["updated_at"]
     assert (await caller.http.get(f"{BOTS}/{bot['id']}")).json() == bot
+
+
+async def test_a_bot_counts_its_conversations(caller: Caller) -> None:
+    bot, tenant = await made(caller), caller.house.customer.tenant_id
+
+    def talk(db: Transaction) -> None:
+        for number in range(3):
+            row = (f"c{number}", bot["id"], "whatsapp", f"+91 {number}", "active", None, "{}", True, 1, 1)
+            conversations.insert_conversation(db, tenant, StoredConversation(*row))
+
+    elsewhere(caller.house, talk)
+    assert (await caller.http.get(f"{BOTS}/{bot['id']}")).json()["conversation_count"] == 3
 
 
 async def test_what_a_change_leaves_out_stays(caller: Caller) -> None:

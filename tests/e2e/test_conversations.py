@@ -11,7 +11,7 @@ import pytest
 from app.core.identity import new_uuid
 from app.storage import bots, conversations
 from app.storage.bots import StoredBot
-from app.storage.conversations import StoredConversation, StoredMessage, Wanted, list_query
+from app.storage.conversations import StoredConversation, StoredMessage, Wanted, page_query
 from app.storage.database import Transaction
 from tests.databases import ON_BOTH
 from tests.e2e.calling import Caller, Json, elsewhere, open_caller
@@ -172,18 +172,27 @@ async def test_an_agent_handles_conversations(caller: Caller) -> None:
     assert reply.json()["status"] == "completed"
 
 
-async def test_the_list_reads_an_index_and_sorts_nothing(caller: Caller) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Wanted(), "conversations_newest"),
+        (Wanted(status="failed"), "conversations_by_status"),
+        (Wanted(channel="voice"), "conversations_by_channel"),
+        (Wanted(bot_id="b"), "conversations_of_bot"),
+    ],
+)
+async def test_a_page_is_read_from_an_index_and_nothing_is_sorted(caller: Caller, wanted: Wanted, index: str) -> None:
     begun(caller)
     tenant = caller.house.customer.tenant_id
-    sql, values = list_query(tenant, Wanted())
+    sql, values = page_query(tenant, wanted)
     if caller.house.settings.database_url.startswith("sqlite"):
         plan = repr(caller.rows(f"EXPLAIN QUERY PLAN {sql}", *values))
-        assert "conversations_newest" in plan
+        assert index in plan
         assert "TEMP B-TREE" not in plan
     else:
         elsewhere(caller.house, lambda db: db.do("ANALYZE conversations"))
         plan = repr(elsewhere(caller.house, lambda db: _plan(db, sql, values)))
-        assert "conversations_newest" in plan
+        assert index in plan
         assert "Sort" not in plan
 
 

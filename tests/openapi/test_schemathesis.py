@@ -9,6 +9,7 @@ import os
 import uuid
 from typing import Any, Final
 
+import pytest
 import schemathesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -28,6 +29,8 @@ from tests.e2e.speaking import recording
 from tests.openapi.documents import document
 from tests.openapi.live import Live
 
+#: The gateway runs in a thread beside it, and draws its back-off from that module: Hypothesis takes it for a strategy.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module:FutureWarning")
 Case = schemathesis.Case[Any]
 CHECKS: Final = [
     not_a_server_error,

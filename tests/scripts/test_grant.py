@@ -75,6 +75,13 @@ def test_an_adjustment_takes_nothing_that_a_running_call_holds(url: str, capsys:
     assert give(url, "-0.0006", "x", "--adjust", tenant="Bolt") == 0
 
 
+def test_an_adjustment_takes_no_more_than_there_is(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert give(url, "-1000.5", "all", "--adjust") == 1
+    told = capsys.readouterr().err
+    assert "The balance is" in told
+    assert "calls" not in told
+
+
 def test_an_unknown_organisation_is_given_nothing(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert give(url, "1", "x", tenant="acme") == 1
     assert "there is no organisation called 'acme'" in capsys.readouterr().err

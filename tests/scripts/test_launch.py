@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,14 +178,20 @@ async def opened(directory: DataDirectory, secret: bytes = SECRET) -> Demo:
             return t.one("SELECT password_hash FROM users WHERE email = ?", demo.admin_email)
 
         assert await db.read(EVERY_TENANT, tenant_of_key) == demo.tenant_id
-        row = await db.read(EVERY_TENANT, hash_of_admin)
-        assert PasswordHasher().verify(row[0], demo.admin_password)
+        if demo.admin_password is not None:
+            row = await db.read(EVERY_TENANT, hash_of_admin)
+            assert PasswordHasher().verify(row[0], demo.admin_password)
     return demo
 
 
 async def change(directory: DataDirectory, sql: str) -> None:
     async with open_storage(Settings(database_url=f"sqlite:///{directory.path}/gateway.db")) as db:
         await db.write(EVERY_TENANT, lambda t: t.run(sql))
+
+
+async def look(directory: DataDirectory, sql: str) -> Any:
+    async with open_storage(Settings(database_url=f"sqlite:///{directory.path}/gateway.db")) as db:
+        return await db.read(EVERY_TENANT, lambda t: t.all(sql))
 
 
 async def test_the_demo_stays_the_same_from_start_to_start(directory: DataDirectory) -> None:
@@ -208,6 +215,34 @@ async def test_a_revoked_demo_key_is_replaced(directory: DataDirectory) -> None:
     first = await opened(directory)
     await change(directory, "UPDATE api_keys SET is_active = 0")
     assert (await opened(directory)).api_key != first.api_key
+
+
+async def test_a_new_demo_key_leaves_alone_what_the_organisation_changed(directory: DataDirectory) -> None:
+    await opened(directory)
+    await change(directory, "UPDATE tenants SET plan = 'pro', budget = 777")
+    await change(directory, "UPDATE users SET role = 'admin', full_name = 'Asha'")  # the owner is somebody else now
+    add = "INSERT INTO users (id, tenant_id, email, full_name, role, password_hash, created_at) SELECT "
+    await change(directory, f"{add} 'usr_2', id, 'new@demo.example', 'New', 'owner', '', 0 FROM tenants")
+    await change(directory, "UPDATE api_keys SET is_active = 0")
+    before = await look(directory, "SELECT plan, budget FROM tenants"), await look(directory, "SELECT * FROM users")
+    await opened(directory)
+    after = await look(directory, "SELECT plan, budget FROM tenants"), await look(directory, "SELECT * FROM users")
+    assert after == before
+
+
+async def test_a_password_that_the_admin_changed_is_not_shown_any_more(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    await change(directory, "UPDATE users SET password_hash = 'of a phrase of their own'")
+    demo = await opened(directory)
+    assert demo == replace(first, admin_password=None)
+    text = Ready("http://127.0.0.1:1", "m", demo, Settings(), Path("data"), None).text()
+    assert "admin     the first password of admin@demo.example works no more" in text
+
+
+async def test_an_admin_who_was_removed_is_not_shown_any_more(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    await change(directory, "UPDATE users SET email = 'somebody@else.example'")
+    assert await opened(directory) == replace(first, admin_password=None)
 
 
 async def test_a_new_secret_keeps_the_demo_working(directory: DataDirectory) -> None:

@@ -19,6 +19,7 @@ from app.storage.call_log import LoggedCall, Wanted, list_calls, log_query, plac
 from app.storage.database import Transaction
 from app.storage.ledger import Closing, Opening
 from tests.books import PLENTY
+from tests.databases import ON_POSTGRES
 from tests.storage.making import DAY_0, DAY_US, make_key, make_principal, read_key
 
 MODELS = ("kimi-k2.6", "glm-5.2", "nova-3")
@@ -225,3 +226,10 @@ def plan_of(db: Transaction, sql: str, *values: object) -> str:
     db.do("SET enable_seqscan = off")
     db.do("SET enable_bitmapscan = off")
     return " ".join(str(row[0]) for row in db.all(f"EXPLAIN {sql}", *values))
+
+
+@ON_POSTGRES
+def test_a_call_is_found_by_its_id_through_its_key_before_the_planner_knows_the_table(log: Log) -> None:
+    for sql in ("SELECT state FROM calls WHERE tenant_id = ? AND id = ?", "UPDATE calls SET hold = 1 WHERE {0}"):
+        plan = plan_of(log.db, sql.format("tenant_id = ? AND id = ?"), log.tenant_id, "call-0001")
+        assert "calls_pkey" in plan, plan

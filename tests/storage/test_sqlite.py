@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 from typing import Literal
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, trouble: str) -> 
             path = tmp_path / "missing" / "gateway.db"
     with pytest.raises(StorageError, match=r"gateway\.db: "):
         SqliteEngine(path)
+
+
+async def test_a_file_that_another_process_is_just_closing_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    connect(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        letting_go = Timer(0.1, other.close)
+        letting_go.start()
+        SqliteEngine(path).close()
+        letting_go.join()
 
 
 async def test_two_engines_on_one_file_take_turns(tmp_path: Path) -> None:

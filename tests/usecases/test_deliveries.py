@@ -175,6 +175,26 @@ async def test_a_receiver_that_hangs_holds_up_no_other(office: Office) -> None:
     assert office.receivers.most[dead] == MOST_OF_HOST
 
 
+async def test_a_host_that_only_the_old_rules_of_names_can_read_stops_nobody(office: Office) -> None:
+    await office.subscribe("https://a\N{PRESENTATION FORM FOR VERTICAL COLON}b.example/")
+    await office.subscribe()
+    await office.emit()
+    async with running(office.service()):
+        await office.states("delivered", "delivered")
+
+
+async def test_a_host_written_in_other_ways_is_the_same_host(office: Office) -> None:
+    office.receivers.act = hang
+    for url in ("https://receiver.example/", "https://Receiver.Example:8443/", "https://receiver.example./"):
+        for _ in range(MOST_OF_HOST):
+            await office.subscribe(url)
+    await office.emit()
+    async with running(office.service()):
+        await office.posted()
+        await trio.sleep(3 * deliveries.LOOK_EVERY_S)
+    assert len(office.receivers.posted) == MOST_OF_HOST
+
+
 async def test_two_processes_send_everything_once(office: Office, database_url: str) -> None:
     async def act(_url: str) -> Answer:
         await trio.sleep(0.001)
