@@ -22,7 +22,7 @@ def platform(services: ApiServices) -> Platform:
         """List the organisation's bots, newest first."""
         return await bots.page(visitor.tenant_id, query)
 
-    @api.add("POST", ALL, scope="bots:write", least="admin", status=201)
+    @api.add("POST", ALL, scope="bots:write", least="admin", status=201, errors=("conflict",))
     async def create_bot(visitor: Visitor, body: NewBot) -> Bot:
         """Create a bot.
 

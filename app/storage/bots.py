@@ -39,6 +39,10 @@ def find_bot(db: Transaction, tenant_id: str, bot_id: str) -> StoredBot | None:
     return None if row is None else _bot(row)
 
 
+def count_bots(db: Transaction, tenant_id: str) -> int:
+    return int(db.all("SELECT COUNT(*) FROM bots WHERE tenant_id = ? AND deleted_at IS NULL", tenant_id)[0][0])
+
+
 def list_bots(db: Transaction, tenant_id: str, *, kind: str | None, after: Place | None, limit: int) -> list[StoredBot]:
     """The next bots after a place, newest first."""
     conditions, values = "", [tenant_id]

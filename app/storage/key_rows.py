@@ -63,6 +63,11 @@ def find_live(db: Transaction, tenant_id: str, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def count_live(db: Transaction, tenant_id: str) -> int:
+    """How many keys of the tenant are not revoked."""
+    return int(db.all("SELECT COUNT(*) FROM api_keys WHERE tenant_id = ? AND is_active = 1", tenant_id)[0][0])
+
+
 def list_rows(db: Transaction, tenant_id: str, *, revoked: bool, after: Place | None, limit: int) -> list[KeyRow]:
     """The next keys after a place, newest first; the revoked ones only if asked for."""
     live = "" if revoked else " AND is_active = 1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,9 @@ from app.storage import bots
 from app.storage.bots import StoredBot
 from app.storage.database import Database, Transaction
 
+#: A list that a person looks at; without a bound a script gone wild fills the database.
+MOST_BOTS: Final = 1000
+
 
 class Bots:
     """Bots of any tenant; each method names whose."""
@@ -26,7 +29,7 @@ class Bots:
         self._clock = clock
 
     async def create(self, tenant_id: str, new: NewBot) -> Bot:
-        """Raises Problem 400 for a configuration that cannot be kept."""
+        """Raises Problem 400 for a configuration that cannot be kept, 409 when there are `MOST_BOTS`."""
         at = self._clock()
         shown, secret = split_config(new.config, {})
         bot = StoredBot(
@@ -40,7 +43,13 @@ class Bots:
             created_us=at,
             updated_us=at,
         )
-        await self._db.write(tenant_id, lambda db: bots.insert_bot(db, tenant_id, bot))
+
+        def insert(db: Transaction) -> None:
+            if bots.count_bots(db, tenant_id) >= MOST_BOTS:
+                raise Problem("conflict", f"There are {MOST_BOTS:,} bots already. Delete one first.")
+            bots.insert_bot(db, tenant_id, bot)
+
+        await self._db.write(tenant_id, insert)
         return self._view(tenant_id, bot)
 
     async def find(self, tenant_id: str, bot_id: str) -> Bot:

@@ -27,6 +27,10 @@ REVOKED: Final = "This key is revoked, and that is final. Create a new one."
 EXPIRED: Final = "This key has expired. Give it a new `expires_in_days` first, or create a new one."
 
 
+#: Live ones. A script gone wild must not fill the database.
+MOST_KEYS: Final = 1000
+
+
 class Keys:
     """Keys of any tenant; each method names whose. `secret` is the server's key for digests."""
 
@@ -37,7 +41,7 @@ class Keys:
         self._clock = clock
 
     async def create(self, tenant_id: str, new: NewKey) -> SecretKey:
-        """Raises Problem 400, or 409 when a live key has the name."""
+        """Raises Problem 400, or 409 when a live key has the name or there are `MOST_KEYS`."""
         at = self._clock()
         text = new_key()
         key = KeyRow(
@@ -49,6 +53,8 @@ class Keys:
         )
 
         def insert(db: Transaction) -> None:
+            if key_rows.count_live(db, tenant_id) >= MOST_KEYS:
+                raise Problem("conflict", f"There are {MOST_KEYS:,} live keys already. Revoke one first.")
             _check_name(db, tenant_id, key)
             key_rows.insert_row(db, tenant_id, key, key_digest(self._secret, text))
 

@@ -123,6 +123,26 @@ async def test_what_a_bot_cannot_have_is_refused_by_name(caller: Caller, fields:
     assert caller.rows("SELECT COUNT(*) FROM bots") == [(0,)]
 
 
+async def test_a_field_that_is_not_known_is_refused_by_name(caller: Caller) -> None:
+    bot = await made(caller)
+    for reply in (
+        await caller.http.post(BOTS, json={**NEW, "sytem_prompt": "Be kind."}),
+        await caller.http.put(f"{BOTS}/{bot['id']}", json={"sytem_prompt": "Be kind."}),
+    ):
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["param"]) == (400, "invalid_value", "sytem_prompt")
+    assert caller.rows("SELECT COUNT(*) FROM bots") == [(1,)]
+
+
+async def test_there_is_a_bound_to_how_many_bots_there_are(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.usecases.bots.MOST_BOTS", 2)
+    first, _ = [await made(caller, name=name) for name in ("one", "two")]
+    reply = await caller.http.post(BOTS, json=NEW)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (409, "conflict")
+    await caller.http.delete(f"{BOTS}/{first['id']}")
+    assert (await caller.http.post(BOTS, json=NEW)).status_code == 201
+
+
 async def test_a_missing_field_is_named(caller: Caller) -> None:
     reply = await caller.http.post(BOTS, json={"name": "Asha"})
     assert reply.json()["error"]["param"] == "type"

@@ -273,3 +273,15 @@ async def test_a_thousand_keys_are_paged_without_a_gap_or_a_repetition_while_mor
     assert len(seen) == len(set(seen))
     assert set(made) <= set(seen)
     assert set(seen) - set(made) <= {manager.caller.house.customer.key_id}
+
+
+async def test_there_is_a_bound_to_how_many_live_keys_there_are(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = manager.caller.rows("SELECT COUNT(*) FROM api_keys WHERE is_active = 1")[0][0]
+    monkeypatch.setattr("app.usecases.keys.MOST_KEYS", live + 1)
+    made = await manager.create("the last one")
+    refused = await manager.http.post(KEYS, json={"name": "one more"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    await manager.http.delete(f"{KEYS}/{made['id']}")
+    await manager.create("again one")
