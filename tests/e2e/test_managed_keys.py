@@ -121,7 +121,10 @@ async def test_what_a_change_leaves_out_stays_and_null_takes_a_limit_away(manage
 
 
 async def test_a_budget_that_is_spent_refuses_the_next_call_and_tells_the_webhooks_once(manager: Manager) -> None:
-    made = await manager.create(budget_limit=0.000001)
+    made = await manager.create(budget_limit=10)
+    assert await manager.call(made["key"]) == (200, "")
+    used = (await manager.http.get(f"{KEYS}/{made['id']}")).json()["budget_used"]
+    await manager.http.patch(f"{KEYS}/{made['id']}", json={"budget_limit": round(used * 1.1, 6)})
     tenant = manager.caller.house.customer.tenant_id
     elsewhere(
         manager.caller.house,
@@ -252,7 +255,10 @@ async def test_a_foreign_key_is_answered_byte_for_byte_like_a_missing_one(manage
         assert [key["id"] for key in (await theirs.get(KEYS)).json()["data"]] == [foreign.key_id]
 
 
-async def test_a_thousand_keys_are_paged_without_a_gap_or_a_repetition_while_more_are_made(manager: Manager) -> None:
+async def test_a_thousand_keys_are_paged_without_a_gap_or_a_repetition_while_more_are_made(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.usecases.keys.MOST_KEYS", 2000)
     tenant = manager.caller.house.customer.tenant_id
     at = now_us()
 

@@ -271,6 +271,7 @@ async def test_ctrl_c_lets_calls_begin_again_and_says_how_to_go_on(tmp_path: Pat
         (["--copy-only"], "go with --from and --to"),
         (["--force"], "go with --from and --to"),
         (["--from", "sqlite:///a", "--to", "postgresql://h/b", "--database", "sqlite:///a"], "--database does not go"),
+        (["--from", "sqlite:///a", "--to", "postgresql://h/b", "--recount"], "--recount does not go"),
         (["--from", "sqlite:///a", "--to", "postgresql://h/b", "--copy-only", "--force"], "--force does not go"),
         (["--from", "sqlite:///a", "--to", "postgresql://h/b", "--wait", "long"], "invalid float value: 'long'"),
         (["--from", "sqlite:///a", "--to", "postgresql://h/b", "--wait", "-1"], "--wait: -1.0 is not a number"),
@@ -281,6 +282,7 @@ def test_options_that_do_not_go_together_are_refused(
 ) -> None:
     parser = ArgumentParser()
     parser.add_argument("--database")
+    parser.add_argument("--recount", action="store_true")
     moving.add_arguments(parser)
     with pytest.raises(SystemExit) as end:
         moving.is_move(parser, parser.parse_args(options))
