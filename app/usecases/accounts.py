@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import structlog
-import trio
-
 from app.core.accounts import Acceptance, Account, Login, Organisation, Registration, User, read_email, read_name
 from app.core.errors import Problem
 from app.core.identity import Clock, new_uuid, now_us
@@ -20,14 +17,13 @@ from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.members import StoredMember, StoredTenant
 from app.usecases.passwords import Passwords
 from app.usecases.sessions import Sessions
+from app.usecases.sweeping import run_sweeps
 from app.usecases.throttle import Throttle
 from catalog.plans import Plan
 
-log = structlog.get_logger(__name__)
 #: What a new organisation is on.
 FIRST_PLAN: Final = "free"
 SIGNUP_BONUS: Final = "signup_bonus"
-SWEEP_S: Final = 600.0
 #: Pause before the next portion of many.
 MORE_S: Final = 1.0
 SWEPT_AT_ONCE: Final = 500
@@ -169,16 +165,12 @@ class Accounts:
 
     async def run_sweeper(self) -> None:
         """Delete what is past its time, again and again; any process may do it."""
-        pause_s = SWEEP_S
-        while True:
-            await trio.sleep(pause_s)
-            pause_s = SWEEP_S
-            try:
-                await self._doors.throttle.sweep()
-                if await self.sweep() >= SWEPT_AT_ONCE:
-                    pause_s = MORE_S
-            except Problem as problem:
-                log.warning("accounts.sweep_failed", error=str(problem))
+
+        async def sweep() -> int:
+            await self._doors.throttle.sweep()
+            return await self.sweep()
+
+        await run_sweeps("accounts", sweep, SWEPT_AT_ONCE, MORE_S)
 
     async def sweep(self) -> int:
         """Delete some of the sessions and invitations that are over; how many."""

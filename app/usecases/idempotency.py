@@ -18,9 +18,9 @@ from app.storage import idempotency as stored
 from app.storage.database import EVERY_TENANT, Database, Job, Transaction
 from app.storage.ledger import Ending
 from app.usecases.settling import Beside
+from app.usecases.sweeping import run_sweeps
 
 log = structlog.get_logger(__name__)
-SWEEP_S: Final = 600.0
 #: Pause before the next portion of many.
 MORE_S: Final = 0.03
 #: SQLite deletes on the loop, at 2 ms for each MiB of a reply: a portion of the largest takes half a second.
@@ -80,15 +80,7 @@ class Idempotency:
 
     async def run_sweeper(self) -> None:
         """Delete what is past its time, again and again; any process may do it."""
-        pause_s = SWEEP_S
-        while True:
-            await trio.sleep(pause_s)
-            pause_s = SWEEP_S
-            try:
-                if await self.sweep() == SWEPT_AT_ONCE:
-                    pause_s = MORE_S
-            except Problem as problem:
-                log.warning("idempotency.sweep_failed", error=str(problem))
+        await run_sweeps("idempotency", self.sweep, SWEPT_AT_ONCE, MORE_S)
 
     async def sweep(self) -> int:
         """Delete some of what is past its time; how many."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-import structlog
-import trio
 
 from app.core.errors import Problem
 from app.core.identity import Clock, now_us
@@ -17,13 +15,12 @@ from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.ledger import Ending
 from app.storage.responses import StoredResponse
 from app.usecases.settling import Beside
+from app.usecases.sweeping import run_sweeps
 
-log = structlog.get_logger(__name__)
 KEEP_US: Final = 30 * 24 * 3600 * 1_000_000
 #: Bounds of what `previous_response_id` brings with it: responses, and characters of JSON.
 LONGEST: Final = 256
 LARGEST: Final = 8 * 1024 * 1024
-SWEEP_S: Final = 600.0
 #: Pause before the next portion of many.
 MORE_S: Final = 0.03
 #: SQLite deletes on the loop, at 2 ms for each MiB, and a response may hold as many as a request.
@@ -106,15 +103,7 @@ class Responses:
 
     async def run_sweeper(self) -> None:
         """Delete what is past its time, again and again; any process may do it."""
-        pause_s = SWEEP_S
-        while True:
-            await trio.sleep(pause_s)
-            pause_s = SWEEP_S
-            try:
-                if await self.sweep() == SWEPT_AT_ONCE:
-                    pause_s = MORE_S
-            except Problem as problem:
-                log.warning("responses.sweep_failed", error=str(problem))
+        await run_sweeps("responses", self.sweep, SWEPT_AT_ONCE, MORE_S)
 
     async def sweep(self) -> int:
         """Delete some of what is past its time; how many."""
