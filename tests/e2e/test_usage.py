@@ -1,33 +1,22 @@
-"""Usage as owners see it over the real server: a line for each call, sums that agree with the books, CSV."""
+"""Usage as owners see it over the real server: a line for each call, sums that agree with the books."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any, Final
 
-import httpx2
 import pytest
 
 from app.core.identity import now_us
 from app.core.times import DAY_US, iso_time
-from app.storage import call_log
-from app.storage.call_log import FAR_AWAY, list_calls
 from tests.databases import ON_BOTH
 from tests.e2e.calling import Caller, Json, change, elsewhere, open_caller, question
 from tests.e2e.managing import open_browser
 from tests.e2e.speaking import recording
+from tests.e2e.usage_asking import COLUMNS, LOGS, get, lines, make_endings
 from tests.house import Customer, add_customer
 
-LOGS: Final = "/v1/usage/logs"
 SUMMARY: Final = "/v1/usage/summary"
-COLUMNS: Final = [
-    *("id", "created_at", "service", "endpoint", "method", "model", "status_code", "latency_ms", "input_tokens"),
-    *("output_tokens", "audio_seconds", "cost_usd", "credits", "request_id", "api_key_id", "error_message"),
-    *("trace_id", "session_id"),
-]
 pytestmark = ON_BOTH
 
 
@@ -35,18 +24,6 @@ pytestmark = ON_BOTH
 async def caller(database_url: str) -> AsyncIterator[Caller]:
     async with open_caller(database_url, customer={"scopes": "usage:read"}) as opened:
         yield opened
-
-
-async def get(caller: Caller, path: str = LOGS, **query: Any) -> Json:
-    reply = await caller.http.get(path, params=query)
-    assert reply.status_code == 200, reply.text
-    body: Json = reply.json()
-    return body
-
-
-async def lines(caller: Caller, **query: Any) -> list[Json]:
-    found: list[Json] = (await get(caller, **query))["data"]
-    return found
 
 
 async def refused(caller: Caller, path: str = LOGS, **query: Any) -> tuple[int, str, str | None]:
@@ -113,16 +90,6 @@ async def test_a_mark_may_be_in_any_script(caller: Caller) -> None:
     reply = await caller.http.post("/v1/chat/completions", json=question("[tokens=2]"), headers=headers)
     assert reply.status_code == 200
     assert [line["session_id"] for line in await lines(caller, session_id=name)] == [name]
-
-
-async def make_endings(caller: Caller) -> None:
-    """A good call, one that its client left, and two failures."""
-    await caller.chat("[tokens=2]")
-    async with caller.stream(question("[tokens=400] [pace=40]")) as stream:
-        await stream.__anext__()
-    await caller.settled()
-    assert (await caller.chat("[mock=500]", "sarvam-30b")).status_code == 502
-    assert (await caller.chat("[mock=429]", "sarvam-30b")).status_code == 429
 
 
 async def test_a_status_tells_how_a_call_ended_and_finds_it(caller: Caller) -> None:
@@ -237,83 +204,6 @@ async def test_any_text_may_be_looked_for(caller: Caller) -> None:
     for odd in ("'; DROP TABLE calls; --", "%", "\0", "a\0b", "🙂", "'\"\\"):
         for name in ("model", "api_key_id", "session_id", "trace_id"):
             assert await lines(caller, **{name: odd}) == [], (name, odd)
-
-
-async def csv_of(caller: Caller, **query: Any) -> list[list[str]]:
-    reply = await caller.http.get(f"{LOGS}.csv", params=query)
-    assert reply.status_code == 200, reply.text
-    assert reply.headers["content-type"] == "text/csv; charset=utf-8"
-    assert reply.headers["content-disposition"] == f'attachment; filename="usage-{iso_time(now_us())[:10]}.csv"'
-    return list(csv.reader(io.StringIO(reply.text, newline="")))
-
-
-def written(value: Any) -> str:
-    """As a cell."""
-    if value is None:
-        return ""
-    return f"{Decimal(str(value)):f}" if isinstance(value, float) else str(value)
-
-
-async def test_csv_has_the_lines_of_the_log(caller: Caller) -> None:
-    await make_endings(caller)
-    header, *rows = await csv_of(caller)
-    assert header == COLUMNS
-    expected = await lines(caller)
-    assert [dict(zip(header, row, strict=True)) for row in rows] == [
-        {name: written(value) for name, value in line.items()} for line in expected
-    ]
-    assert [row[COLUMNS.index("status_code")] for row in (await csv_of(caller, status="error"))[1:]] == ["429", "502"]
-
-
-async def test_csv_of_nothing_is_its_header(caller: Caller) -> None:
-    assert await csv_of(caller) == [COLUMNS]
-
-
-async def test_csv_runs_no_formula_and_breaks_at_no_quote(caller: Caller) -> None:
-    names = ('=cmd|"/C calc"!A0', "+1", "-1", "@sum", 'a "b", c')
-    for name in names:
-        await caller.post(question("[tokens=1]"), x_session_id=name)
-    found = [row[-1] for row in reversed((await csv_of(caller))[1:])]
-    assert found == [*(f"'{name}" for name in names[:4]), names[4]]
-
-
-async def add_copies(caller: Caller, count: int) -> None:
-    """One call, and so many failed ones at the same moment."""
-    await caller.chat("[tokens=1]")
-    copy = (
-        "INSERT INTO calls (tenant_id, id, key_id, request_id, endpoint, category, model, streamed, month, opened_at, "
-        "state, hold, expires_at, ended_at, outcome, charge, rule) SELECT tenant_id, ?, key_id, request_id, endpoint, "
-        "category, model, streamed, month, opened_at, 'voided', 0, 0, ended_at, 'failed', 0, 'B6' "
-        "FROM calls WHERE id = ?"
-    )
-    (first,) = await lines(caller)
-
-    def add(db: Any) -> None:
-        for number in range(count):
-            db.do(copy, f"copy-{number:04}", first["id"])
-
-    elsewhere(caller.house, add)
-
-
-async def test_csv_has_no_more_than_five_thousand_lines(caller: Caller) -> None:
-    await add_copies(caller, 5010)
-    assert len(await csv_of(caller)) == 5001
-    assert len(await csv_of(caller, status=200)) == 2
-
-
-async def test_csv_that_breaks_off_in_the_middle_is_seen_to_be_broken(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await add_copies(caller, 600)
-
-    def fail_after_the_first_page(*arguments: Any) -> Any:
-        if arguments[2].before != FAR_AWAY:
-            raise RuntimeError("a page that cannot be read")
-        return list_calls(*arguments)
-
-    monkeypatch.setattr(call_log, "list_calls", fail_after_the_first_page)
-    with pytest.raises(httpx2.RemoteProtocolError):
-        await caller.http.get(f"{LOGS}.csv")
 
 
 async def test_both_paths_answer_alike_to_keys_and_members(caller: Caller) -> None:
