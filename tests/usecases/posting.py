@@ -54,11 +54,14 @@ class Receivers:
     #: How many attempts are under way to each URL, and the most there ever were.
     now: Counter[str] = field(default_factory=Counter)
     most: Counter[str] = field(default_factory=Counter)
+    #: The most there ever were to all URLs together.
+    most_in_all: int = 0
 
     async def post(self, url: str, headers: Headers, body: bytes) -> Answer:
         self.posted.append(Posted(url, {name.decode(): value.decode() for name, value in headers}, body))
         self.now[url] += 1
         self.most[url] = max(self.most[url], self.now[url])
+        self.most_in_all = max(self.most_in_all, self.now.total())
         try:
             return await self.act(url)
         finally:
