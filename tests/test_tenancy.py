@@ -39,8 +39,12 @@ EXCEPTIONS = {
         "broken_tenants": "the check of the books goes through all of them, and names tenants only",
         "open_holds": "three numbers for the operator",
     },
+    "lanes": dict.fromkeys(
+        ("due", "next_due", "touched"), "any process answers whoever waits; whose they are comes back with each"
+    ),
     "members": {"find_by_email": "an address belongs to one tenant, as a credential does"},
     "migrations": dict.fromkeys(("schema_version", "migrate_job", "moved_to"), "the schema is one for all tenants"),
+    "numbers": dict.fromkeys(("whose", "whose_id"), "the number that a webhook came for tells the tenant"),
     "outbox": {"queues": "which webhooks have something to send; whose they are comes back with each"},
     "responses": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "postgres_role": {"unbound_role": "who we are to the database; reads no row of ours"},

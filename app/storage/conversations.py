@@ -23,6 +23,11 @@ class StoredConversation(NamedTuple):
     created_us: int
     updated_us: int
     bot_name: str = ""
+    number_id: str = ""
+    contact_id: str = ""
+    failed_turns: int = 0
+    #: Why a person should look at it, "" for no reason.
+    flag: str = ""
 
 
 class StoredMessage(NamedTuple):
@@ -33,6 +38,20 @@ class StoredMessage(NamedTuple):
     message_type: str
     tokens_used: int
     created_us: int
+    #: Of what goes out: as far as it has come (`app.core.sends.State`).
+    status: str = ""
+    #: Orders the messages of a conversation as they came and went.
+    seq: int = 0
+    provider_us: int = 0
+    provider_id: str = ""
+    #: Who wrote it: contact, bot, member, phone (the business's own phone app), or "" before channels.
+    author: str = ""
+    author_id: str = ""
+    turn_id: str = ""
+    #: Of what came in: `open` until a turn has taken it up, then `answered`, or why nothing answers it.
+    disposition: str = ""
+    #: JSON: media, buttons, places ... (`channels.whatsapp.updates`), reactions to it.
+    details: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +69,14 @@ class Wanted:
 _COLUMNS: Final = (
     "id, bot_id, channel, external_id, status, duration_seconds, metadata, autoreply, created_at, updated_at"
 )
-_SHOWN: Final = f"{', '.join('c.' + name for name in _COLUMNS.split(', '))}, b.name"
+_SHOWN: Final = ", ".join(
+    [*("c." + name for name in _COLUMNS.split(", ")), "b.name, c.number_id, c.contact_id, c.failed_turns, c.flag"]
+)
 _BOT: Final = "JOIN bots b ON b.tenant_id = c.tenant_id AND b.id = c.bot_id"
-_MESSAGE: Final = "id, conversation_id, role, content, message_type, tokens_used, created_at"
+_MESSAGE: Final = (
+    "id, conversation_id, role, content, message_type, tokens_used, created_at, status, seq, provider_at, provider_id, "
+    "author, author_id, turn_id, disposition, details"
+)
 
 
 def insert_conversation(db: Transaction, tenant_id: str, conversation: StoredConversation) -> None:
@@ -60,8 +84,10 @@ def insert_conversation(db: Transaction, tenant_id: str, conversation: StoredCon
     counted = "UPDATE bots SET conversation_count = conversation_count + 1 WHERE tenant_id = ? AND id = ?"
     db.do(counted, tenant_id, conversation.bot_id)
     db.do(
-        f"INSERT INTO conversations (tenant_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO conversations (tenant_id, {_COLUMNS}, number_id, contact_id) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(tenant_id, *conversation[:7], int(conversation.autoreply), *conversation[8:10]),
+        *(conversation.number_id, conversation.contact_id),
     )
 
 
@@ -112,7 +138,8 @@ def set_autoreply(db: Transaction, tenant_id: str, conversation_id: str, enabled
 
 
 def insert_message(db: Transaction, tenant_id: str, message: StoredMessage) -> None:
-    db.do(f"INSERT INTO messages (tenant_id, {_MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", tenant_id, *message)
+    places = ", ".join("?" * (1 + len(message)))
+    db.do(f"INSERT INTO messages (tenant_id, {_MESSAGE}) VALUES ({places})", tenant_id, *message)
 
 
 def list_messages(

@@ -39,7 +39,7 @@ _WRITTEN: Final = (
     "id, name, hint, permissions, scopes, allowed_domains, allowed_models, allowed_search_providers, rpm, budget, "
     "logs_enabled, prompt_logging_enabled, expires_at, is_active, created_at"
 )
-_SELECT: Final = f"SELECT {_WRITTEN}, spent_month, spent, tat FROM api_keys WHERE tenant_id = ?"
+_SELECT: Final = f"SELECT {_WRITTEN}, spent_month, spent, tat FROM api_keys WHERE tenant_id = ? AND kind = 'key'"
 
 
 def insert_row(db: Transaction, tenant_id: str, key: KeyRow, digest: str) -> None:
@@ -65,7 +65,8 @@ def find_live(db: Transaction, tenant_id: str, name: str) -> str | None:
 
 def count_live(db: Transaction, tenant_id: str) -> int:
     """How many keys of the tenant are not revoked."""
-    return int(db.all("SELECT COUNT(*) FROM api_keys WHERE tenant_id = ? AND is_active = 1", tenant_id)[0][0])
+    sql = "SELECT COUNT(*) FROM api_keys WHERE tenant_id = ? AND kind = 'key' AND is_active = 1"
+    return int(db.all(sql, tenant_id)[0][0])
 
 
 def list_rows(db: Transaction, tenant_id: str, *, revoked: bool, after: Place | None, limit: int) -> list[KeyRow]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.storage import schema_core, schema_platform
+from app.storage import schema_channels, schema_core, schema_platform
 from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.schema_words import OnPostgres, Steps
 
 PATIENCE_S: Final = 3600.0
 #: The step that says that the database was moved: a version that does not know it takes it for that of a newer one.
 MOVED_STEP: Final = 1_000_000
-STEPS: Final[Steps] = (*schema_core.STEPS, *schema_platform.STEPS)
+STEPS: Final[Steps] = (*schema_core.STEPS, *schema_platform.STEPS, *schema_channels.STEPS)
 
 
 class NewerDatabase(Exception):

@@ -16,6 +16,7 @@ SCHEMA: Final = "schema_steps"
 DELETED_FROM: Final = frozenset(
     {"catalog_entries", "idempotency_keys", "images", "invitations", "responses", "sessions", "throttles", "users"}
     | {"deliveries", "delivery_attempts", "webhooks"}
+    | {"numbers"}
 )
 #: Columns of which both sides must have the same sum.
 MONEY: Final = ("amount", "balance", "held", "charge", "uncollected", "spent")

@@ -12,6 +12,7 @@ from app.storage.invitations import StoredInvitation
 from app.storage.outbox import Attempt
 from app.storage.sessions import StoredSession
 from app.storage.webhooks import StoredWebhook
+from tests.storage.furnishing_channels import furnish_channels
 from tests.storage.making import DAY_0, DAY_US
 
 
@@ -36,6 +37,7 @@ def furnish_platform(db: Transaction, tenant_id: str) -> None:
     idempotency.claim(db, tenant_id, claim, DAY_0)
     idempotency.keep_free(db, tenant_id, claim, 201, "c2VhbGVk")
     furnish_outbox(db, tenant_id)
+    furnish_channels(db, tenant_id, bot_id, conversation_id)
 
 
 def furnish_outbox(db: Transaction, tenant_id: str) -> None:

@@ -1,0 +1,1 @@
+"""The ways out to WhatsApp's providers: Meta's Graph API and Twilio."""

@@ -1,0 +1,119 @@
+"""Lanes: one for each conversation that has something to answer, worked by one process at a time under a lease.
+
+`due_at` is when a turn may begin, None when nothing waits. `touched` counts up with each change that a running turn
+should know of: a message that came, one that was edited, a person who took over.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.storage.database import Transaction
+
+
+class DueLane(NamedTuple):
+    """A conversation whose turn may begin at `due_us`."""
+
+    tenant_id: str
+    conversation_id: str
+    due_us: int
+
+
+class Lane(NamedTuple):
+    """One row; times in microseconds. `first_us` is when the oldest message that waits came."""
+
+    due_us: int | None
+    first_us: int
+    touched: int
+    owner: str
+    lease_us: int
+
+
+def touch(db: Transaction, tenant_id: str, conversation_id: str, at_us: int, wait_us: int, most_us: int) -> int:
+    """Something came that a turn may answer: begin `wait_us` from now, at most `most_us` after the first of them.
+
+    Returns when. A wait of 0 begins at once, whatever waited before.
+    """
+    row = db.one(
+        "INSERT INTO lanes (tenant_id, conversation_id, due_at, first_at, touched) VALUES (?, ?, ?, ?, 1) "
+        "ON CONFLICT (tenant_id, conversation_id) DO UPDATE SET touched = lanes.touched + 1, "
+        "first_at = CASE WHEN lanes.due_at IS NULL THEN excluded.first_at ELSE lanes.first_at END "
+        "RETURNING first_at",
+        *(tenant_id, conversation_id, at_us + wait_us, at_us),
+    )
+    first_us = at_us if row is None else int(row[0])
+    due_us = max(at_us, min(at_us + wait_us, first_us + max(most_us, wait_us if first_us == at_us else 0)))
+    db.do("UPDATE lanes SET due_at = ? WHERE tenant_id = ? AND conversation_id = ?", due_us, tenant_id, conversation_id)
+    return due_us
+
+
+def nudge(db: Transaction, tenant_id: str, conversation_id: str) -> None:
+    """Let a turn that is running look again; begins none."""
+    sql = "UPDATE lanes SET touched = touched + 1 WHERE tenant_id = ? AND conversation_id = ?"
+    db.do(sql, tenant_id, conversation_id)
+
+
+def find(db: Transaction, tenant_id: str, conversation_id: str) -> Lane | None:
+    row = db.one(
+        "SELECT due_at, first_at, touched, owner, lease_until FROM lanes WHERE tenant_id = ? AND conversation_id = ?",
+        *(tenant_id, conversation_id),
+    )
+    return None if row is None else Lane(*row)
+
+
+def due(db: Transaction, at_us: int, limit: int) -> list[DueLane]:
+    """Conversations whose turn may begin and that nobody works on, whose ever they are, oldest first."""
+    rows = db.all(
+        "SELECT tenant_id, conversation_id, due_at FROM lanes "
+        "WHERE due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?",
+        *(at_us, at_us, limit),
+    )
+    return [DueLane(*row) for row in rows]
+
+
+def next_due(db: Transaction) -> int | None:
+    """When the next turn may begin, whose ever it is."""
+    row = db.one("SELECT MIN(due_at) FROM lanes WHERE due_at IS NOT NULL")
+    return None if row is None else row[0]
+
+
+def touched(db: Transaction, owner: str, conversation_ids: list[str]) -> dict[str, int]:
+    """`touched` of the lanes that `owner` works on."""
+    places = ", ".join("?" * len(conversation_ids))
+    rows = db.all(
+        f"SELECT conversation_id, touched FROM lanes WHERE conversation_id IN ({places}) AND owner = ?",
+        *(*conversation_ids, owner),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def claim(db: Transaction, tenant_id: str, conversation_id: str, owner: str, at_us: int, lease_us: int) -> Lane | None:
+    """Work on it until `lease_us`; None when somebody else does, or nothing is due any more."""
+    row = db.one(
+        "UPDATE lanes SET owner = ?, lease_until = ? WHERE tenant_id = ? AND conversation_id = ? "
+        "AND due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? "
+        "RETURNING due_at, first_at, touched, owner, lease_until",
+        *(owner, lease_us, tenant_id, conversation_id, at_us, at_us),
+    )
+    return None if row is None else Lane(*row)
+
+
+def renew(db: Transaction, tenant_id: str, conversation_id: str, owner: str, lease_us: int) -> bool:
+    """False when the lease is another's by now."""
+    sql = "UPDATE lanes SET lease_until = ? WHERE tenant_id = ? AND conversation_id = ? AND owner = ?"
+    return db.run(sql, lease_us, tenant_id, conversation_id, owner) > 0
+
+
+def holds(db: Transaction, tenant_id: str, conversation_id: str, owner: str) -> bool:
+    """Whether `owner` still works on it: what a turn writes is written only then."""
+    row = db.one("SELECT owner FROM lanes WHERE tenant_id = ? AND conversation_id = ?", tenant_id, conversation_id)
+    return row is not None and row[0] == owner
+
+
+def leave(db: Transaction, tenant_id: str, conversation_id: str, owner: str, due_us: int | None) -> None:
+    """Stop working on it; the next turn may begin at `due_us`."""
+    db.do(
+        "UPDATE lanes SET owner = '', lease_until = 0, due_at = ? WHERE tenant_id = ? AND conversation_id = ? "
+        "AND owner = ?",
+        *(due_us, tenant_id, conversation_id, owner),
+    )

@@ -1,0 +1,1 @@
+"""WhatsApp: what Meta and Twilio send, as one set of facts, and what goes back. Pure."""
