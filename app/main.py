@@ -39,7 +39,7 @@ from app.storage.migrations import migrate
 from app.usecases.access import Access
 from app.usecases.accounts import Accounts, Doors
 from app.usecases.bots import Bots
-from app.usecases.chat import ChatServices
+from app.usecases.chat_services import ChatServices
 from app.usecases.conversations import Conversations
 from app.usecases.credits import Credits
 from app.usecases.deliveries import Deliveries

@@ -10,7 +10,7 @@ from app.storage.database import Database
 from app.usecases.access import Access
 from app.usecases.accounts import Accounts
 from app.usecases.bots import Bots
-from app.usecases.chat import ChatServices
+from app.usecases.chat_services import ChatServices
 from app.usecases.conversations import Conversations
 from app.usecases.credits import Credits
 from app.usecases.delivery_log import DeliveryLog

@@ -135,6 +135,10 @@ class Accumulator:
             if delta.top is not None:
                 self._top |= delta.top
 
+    def message(self) -> dict[str, Any]:
+        """The assistant message of the first choice, as a completion has it."""
+        return (self._choices.get(0) or _Choice()).message()
+
     def text(self) -> str:
         """All that was generated, of every choice, joined: what a tokenizer counts when no usage came."""
         return "".join(text for choice in self._choices.values() for text in choice.texts())

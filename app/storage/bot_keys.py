@@ -17,11 +17,21 @@ def bot_principal(db: Transaction, tenant_id: str, bot_id: str, at_us: int) -> P
         "VALUES (?, ?, ?, ?, '', '', 'bot', ?) ON CONFLICT (id) DO NOTHING"
     )
     db.do(made, bot_id, tenant_id, f"bot:{bot_id}", f"bot:{bot_id}", at_us)
+    principal = find_principal(db, tenant_id, bot_id)
+    if principal is None:
+        raise LookupError(bot_id)
+    return principal
+
+
+def find_principal(db: Transaction, tenant_id: str, bot_id: str) -> Principal | None:
+    """None before its first turn. Raises Problem for a tenant that may not spend."""
     row = db.one(
         "SELECT t.plan, k.version + t.version, t.status FROM api_keys k JOIN tenants t ON t.id = k.tenant_id "
         "WHERE k.tenant_id = ? AND k.id = ? AND k.kind = 'bot'",
         *(tenant_id, bot_id),
     )
-    if row is None or row[2] != "active":
+    if row is None:
+        return None
+    if row[2] != "active":
         raise Problem("account_inactive", "This account is suspended. Contact support.")
     return Principal(tenant_id, bot_id, plan=row[0], version=row[1])

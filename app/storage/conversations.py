@@ -73,7 +73,7 @@ _SHOWN: Final = ", ".join(
     [*("c." + name for name in _COLUMNS.split(", ")), "b.name, c.number_id, c.contact_id, c.failed_turns, c.flag"]
 )
 _BOT: Final = "JOIN bots b ON b.tenant_id = c.tenant_id AND b.id = c.bot_id"
-_MESSAGE: Final = (
+MESSAGE_COLUMNS: Final = (
     "id, conversation_id, role, content, message_type, tokens_used, created_at, status, seq, provider_at, provider_id, "
     "author, author_id, turn_id, disposition, details"
 )
@@ -137,9 +137,20 @@ def set_autoreply(db: Transaction, tenant_id: str, conversation_id: str, enabled
     return db.run(sql, int(enabled), at_us, tenant_id, conversation_id) > 0
 
 
+def set_flag(db: Transaction, tenant_id: str, conversation_id: str, flag: str) -> None:
+    """Why a person should look at it; "" when there is no reason any more."""
+    db.do("UPDATE conversations SET flag = ? WHERE tenant_id = ? AND id = ?", flag, tenant_id, conversation_id)
+
+
+def set_failed_turns(db: Transaction, tenant_id: str, conversation_id: str, count: int) -> None:
+    """How many turns in a row have failed."""
+    sql = "UPDATE conversations SET failed_turns = ? WHERE tenant_id = ? AND id = ?"
+    db.do(sql, count, tenant_id, conversation_id)
+
+
 def insert_message(db: Transaction, tenant_id: str, message: StoredMessage) -> None:
     places = ", ".join("?" * (1 + len(message)))
-    db.do(f"INSERT INTO messages (tenant_id, {_MESSAGE}) VALUES ({places})", tenant_id, *message)
+    db.do(f"INSERT INTO messages (tenant_id, {MESSAGE_COLUMNS}) VALUES ({places})", tenant_id, *message)
 
 
 def list_messages(
@@ -149,7 +160,7 @@ def list_messages(
     condition = "" if after is None else " AND (created_at, id) < (?, ?)"
     place = () if after is None else after
     rows = db.all(
-        f"SELECT {_MESSAGE} FROM messages WHERE tenant_id = ? AND conversation_id = ?{condition} "
+        f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE tenant_id = ? AND conversation_id = ?{condition} "
         "ORDER BY created_at DESC, id DESC LIMIT ?",
         *(tenant_id, conversation_id, *place, limit),
     )

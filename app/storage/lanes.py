@@ -71,9 +71,9 @@ def due(db: Transaction, at_us: int, limit: int) -> list[DueLane]:
     return [DueLane(*row) for row in rows]
 
 
-def next_due(db: Transaction) -> int | None:
-    """When the next turn may begin, whose ever it is."""
-    row = db.one("SELECT MIN(due_at) FROM lanes WHERE due_at IS NOT NULL")
+def next_due(db: Transaction, after_us: int) -> int | None:
+    """When the next turn after that time may begin, whose ever it is."""
+    row = db.one("SELECT MIN(due_at) FROM lanes WHERE due_at IS NOT NULL AND due_at > ?", after_us)
     return None if row is None else row[0]
 
 
@@ -88,12 +88,15 @@ def touched(db: Transaction, owner: str, conversation_ids: list[str]) -> dict[st
 
 
 def claim(db: Transaction, tenant_id: str, conversation_id: str, owner: str, at_us: int, lease_us: int) -> Lane | None:
-    """Work on it until `lease_us`; None when somebody else does, or nothing is due any more."""
+    """Work on it until `lease_us`; None when somebody else does, or nothing is due any more.
+
+    It stays due, so that somebody takes it up after the lease if this one dies.
+    """
     row = db.one(
-        "UPDATE lanes SET owner = ?, lease_until = ? WHERE tenant_id = ? AND conversation_id = ? "
+        "UPDATE lanes SET owner = ?, lease_until = ?, first_at = ? WHERE tenant_id = ? AND conversation_id = ? "
         "AND due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? "
         "RETURNING due_at, first_at, touched, owner, lease_until",
-        *(owner, lease_us, tenant_id, conversation_id, at_us, at_us),
+        *(owner, lease_us, at_us, tenant_id, conversation_id, at_us, at_us),
     )
     return None if row is None else Lane(*row)
 
@@ -110,10 +113,13 @@ def holds(db: Transaction, tenant_id: str, conversation_id: str, owner: str) -> 
     return row is not None and row[0] == owner
 
 
-def leave(db: Transaction, tenant_id: str, conversation_id: str, owner: str, due_us: int | None) -> None:
-    """Stop working on it; the next turn may begin at `due_us`."""
+def leave(
+    db: Transaction, tenant_id: str, conversation_id: str, owner: str, seen: int, again_us: int | None = None
+) -> None:
+    """Stop working on it. Nothing is due any more unless it was touched since `seen`, or at `again_us`."""
     db.do(
-        "UPDATE lanes SET owner = '', lease_until = 0, due_at = ? WHERE tenant_id = ? AND conversation_id = ? "
+        "UPDATE lanes SET owner = '', lease_until = 0, "
+        "due_at = CASE WHEN touched > ? THEN due_at ELSE ? END WHERE tenant_id = ? AND conversation_id = ? "
         "AND owner = ?",
-        *(due_us, tenant_id, conversation_id, owner),
+        *(seen, again_us, tenant_id, conversation_id, owner),
     )

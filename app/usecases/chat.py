@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -23,14 +22,12 @@ from app.core.identity import Principal
 from app.core.ledger import Outcome
 from app.core.pricing import TokenPrice
 from app.observability.facts import CallFacts
-from app.observability.observer import Observer
-from app.providers.breaker import Breakers
-from app.providers.chat import ChatProvider, ChatReply
+from app.providers.chat import ChatReply
 from app.providers.deadlines import ReaderLate
+from app.usecases.chat_services import ChatServices
 from app.usecases.counting import count_output, count_prompt
 from app.usecases.journal import Journal, log_failure
-from app.usecases.meter import Call, Meter
-from app.usecases.models import Models
+from app.usecases.meter import Call
 from app.usecases.plan import STEP_TOKENS, ChatPlan, plan_chat, price_in_force, question_for, unconfigured
 from app.usecases.sink import ChatSink, Served
 from catalog.routing import Target
@@ -45,28 +42,25 @@ READ_TOO_SLOWLY: Final = "The answer was read too slowly and was ended. What was
 BUSY: Final = "Every provider of this model is resting after failures. Nothing was charged; try again."
 
 
-@dataclass(frozen=True, slots=True)
-class ChatServices:
-    """What chat works with."""
-
-    meter: Meter
-    models: Models
-    providers: Mapping[str, ChatProvider]
-    breakers: Breakers
-    secret: str
-    observer: Observer
-
-
 async def run_chat(
-    services: ChatServices, principal: Principal, request: ChatRequest, sink: ChatSink, facts: CallFacts
+    services: ChatServices,
+    principal: Principal,
+    request: ChatRequest,
+    sink: ChatSink,
+    facts: CallFacts,
+    *,
+    free_when_left: bool = False,
 ) -> None:
-    """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey."""
+    """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey.
+
+    `free_when_left`: a cancel costs nothing, since nobody has seen anything of the answer.
+    """
     prompt = await count_prompt(request)
     salt = services.secret + principal.tenant_id
     plan = plan_chat(services.models, services.providers, principal, request, prompt, salt)
     async with services.meter.open_call(principal, plan.ask(request, facts)) as call:
         chat = ChatCall(services, request, plan, call, sink, facts)
-        call.on_cancel, call.on_end = chat.bill_now, chat.report
+        call.on_cancel, call.on_end = chat.free_now if free_when_left else chat.bill_now, chat.report
         call.receipt.update(ignored=request.ignored, sdk_retries=facts.sdk_retries, prompt_estimate=prompt)
         await chat.run()
 
@@ -133,6 +127,11 @@ class ChatCall:
         if usage is not None and reply.normaliser.finished:
             return Bill("cancelled", self._price.cost_ucr(usage), "provider_usage", "B10")
         return self._cut("cancelled", usage, counted, reply)
+
+    def free_now(self) -> Bill:
+        """The end of a call that was given up before anybody saw anything of it (channels.md section 4.5)."""
+        self.bill_now()
+        return Bill("cancelled", 0, "none", "B2")
 
     def report(self) -> None:
         """Tell the observer how the call was, now that it is over."""
