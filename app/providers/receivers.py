@@ -1,4 +1,4 @@
-"""The way out to hosts that tenants name: only to public addresses, checked at every connection, never redirected.
+"""The way out to hosts that others name: only to public addresses, checked at every connection, never redirected.
 
 A name is resolved once; when any address it has is not public nothing is connected to, else the socket is opened to the
 very address that was looked at: a name that leads elsewhere a moment later gains nothing (pains.md section 3).
@@ -7,7 +7,8 @@ very address that was looked at: a name that leads elsewhere a moment later gain
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -47,6 +48,19 @@ class Answer:
     body: bytes
 
 
+class TooLarge(Exception):
+    """There is more than was asked for at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What lay at a URL. Header names are in lower case; the body of another status than 200 is not read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
 class Resolver:
     """Asks the system, in threads of its own. Raises OSError."""
 
@@ -75,13 +89,25 @@ class Receivers:
 
     async def post(self, url: str, headers: Headers, body: bytes) -> Answer:
         """Send `body` and wait for the status. Raises Unreachable; the caller sets the deadline of it all."""
+        async with self._reach(url) as (connection, target):
+            return await _ask(connection, target, headers, body)
+
+    async def get(self, url: str, headers: Headers, cap: int) -> Loaded:
+        """What lies at `url`, read to its end. Raises Unreachable, and TooLarge as soon as more than `cap` bytes are
+        promised or have come; the caller sets the deadline of it all.
+        """
+        async with self._reach(url) as (connection, target):
+            return await _load(connection, target, headers, cap)
+
+    @asynccontextmanager
+    async def _reach(self, url: str) -> AsyncIterator[tuple[Connection, Target]]:
         try:
             target = read_target(url, private=self._private)
         except Problem as problem:
             raise Unreachable(problem.message) from None
         connection = await self._connect(target)
         try:
-            return await _ask(connection, target, headers, body)
+            yield connection, target
         except WireBroken as error:
             raise Unreachable(f"the connection broke: {error}") from None
         finally:
@@ -133,3 +159,20 @@ async def _ask(connection: Connection, target: Target, headers: Headers, body: b
         except WireBroken:
             pass
     return Answer(status, bytes(reply[:REPLY_CAP]))
+
+
+async def _load(connection: Connection, target: Target, headers: Headers, cap: int) -> Loaded:
+    sent = [(b"Host", target.authority.encode()), *headers, (b"Connection", b"close")]
+    status, head = await connection.ask(b"GET", target.path.encode(), sent, b"")
+    named = {name.decode("latin1").lower(): value.decode("latin1") for name, value in head}
+    if status != 200:
+        return Loaded(status, named)
+    length = named.get("content-length", "")
+    if length.isdecimal() and int(length) > cap:
+        raise TooLarge
+    body = bytearray()
+    while piece := await connection.receive():
+        body += piece
+        if len(body) > cap:
+            raise TooLarge
+    return Loaded(status, named, bytes(body))

@@ -157,6 +157,11 @@ class Request:
         return Reply(status, headers, self._connection, self._patience)
 
     @property
+    def asked(self) -> bool:
+        """Whether the host may have had any of the question: False as long as there was no connection to it."""
+        return self._connection is not None
+
+    @property
     def waited_s(self) -> float:
         """How long the host has been waited for, connecting and queueing for it included."""
         return self._patience.waited_s

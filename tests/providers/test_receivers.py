@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from app.providers import receivers
-from app.providers.receivers import NO_ADDRESS, REPLY_CAP, Address, Receivers, Resolver, Unreachable
+from app.providers.receivers import NO_ADDRESS, REPLY_CAP, Address, Loaded, Receivers, Resolver, TooLarge, Unreachable
 from tests.certificate import self_signed
 from tests.providers.peer import OK, Line, Peer, open_peer
 
@@ -241,3 +241,50 @@ async def test_an_answer_that_comes_early_counts_although_the_body_was_not_read(
 
     async with open_peer(refuse) as peer:
         assert (await Receivers(private=True).post(peer.url, HEADERS, b"x" * 10_000_000)).status == 200
+
+
+async def test_a_file_is_loaded_whole_up_to_its_cap() -> None:
+    async def give(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n")
+        await line.send(b"x" * 5000)
+        await line.hold()
+
+    async with open_peer(give) as peer:
+        way = Receivers(private=True)
+        loaded = await way.get(f"{peer.url}/a?b=c", HEADERS, 5000)
+        assert (loaded.status, loaded.body, loaded.headers["content-type"]) == (200, b"x" * 5000, "image/png")
+        host = peer.url.removeprefix("http://").encode()
+        head = [b"GET /a?b=c HTTP/1.1", b"Host: " + host, b"X-Test: 1", b"Connection: close"]
+        assert peer.requests[0].rstrip().split(b"\r\n") == head
+        with pytest.raises(TooLarge):
+            await way.get(peer.url, HEADERS, 4999)
+
+
+async def test_of_another_status_only_the_head_is_read() -> None:
+    async def refuse(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 404 No\r\nContent-Length: 5000\r\n\r\n")
+        await line.hold()
+
+    async with open_peer(refuse) as peer:
+        assert await Receivers(private=True).get(peer.url, [], 10) == Loaded(404, {"content-length": "5000"})
+
+
+async def test_a_file_is_loaded_from_public_hosts_only() -> None:
+    async with open_peer() as peer:
+        with pytest.raises(Unreachable):
+            await Receivers(resolve=Names(["127.0.0.1"])).get(named(peer).replace("http:", "https:"), [], 10)
+        with pytest.raises(Unreachable):
+            await Receivers().get(peer.url, [], 10)
+        assert peer.connections == 0
+
+
+async def test_a_file_that_breaks_off_is_not_loaded() -> None:
+    async def break_off(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf")
+
+    async with open_peer(break_off) as peer:
+        with pytest.raises(Unreachable, match="broke"):
+            await Receivers(private=True).get(peer.url, [], 5000)

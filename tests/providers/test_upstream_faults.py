@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from app.core.errors import UpstreamError
 from app.providers.deadlines import Deadlines, ReaderLate
 from app.providers.upstream import Upstream
 from tests.certificate import self_signed
@@ -200,3 +201,18 @@ async def test_an_error_body_is_read_up_to_its_cap() -> None:
 
     async with to_peer(act) as (upstream, _), ask(upstream) as reply:
         assert len(await reply.read(5000)) == 5000
+
+
+async def test_a_request_knows_whether_the_host_may_have_had_it() -> None:
+    async def leave(line: Line) -> None:
+        await line.request()
+
+    unheard = ask(Upstream("http://127.0.0.1:9"))
+    with pytest.raises(UpstreamError):
+        await unheard.__aenter__()
+    assert not unheard.asked
+    async with to_peer(leave) as (upstream, _):
+        heard = ask(upstream)
+        with pytest.raises(UpstreamError):
+            await heard.__aenter__()
+        assert heard.asked

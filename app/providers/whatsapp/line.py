@@ -77,7 +77,9 @@ class TemplateContent:
 
 @dataclass(frozen=True, slots=True)
 class MediaContent:
-    """`media_id` of an upload, or a public `link`. `voice`: a voice note (ogg, opus, mono)."""
+    """`media_id` of an upload, a public `link`, or `kept`, a file of ours that is uploaded before it is sent. `voice`:
+    a voice note (ogg, opus, mono). `otherwise` is the text to send where the file cannot be.
+    """
 
     kind: Literal["image", "audio", "video", "document", "sticker"]
     media_id: str = ""
@@ -85,6 +87,8 @@ class MediaContent:
     caption: str = ""
     filename: str = ""
     voice: bool = False
+    kept: str = ""
+    otherwise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +191,7 @@ class Line(Protocol):
         ...
 
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
-        """A message like this one that the provider has had since then, where it can be asked; None otherwise."""
+        """A message like this one that the provider has had since then (Unix seconds); None where there is none, or
+        where it cannot be asked at all. Raises Refused, NotSent when it could not be asked just now.
+        """
         ...
