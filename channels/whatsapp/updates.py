@@ -1,7 +1,7 @@
 """What can happen on a WhatsApp number, whoever tells it: one set of facts for Meta and Twilio.
 
-Times are Unix seconds as the provider gave them. Whatever the provider did not say is "" or None. These objects are
-what the inbox keeps (as JSON), so a field is only ever added, with a default.
+Times are Unix seconds as the provider gave them, 0 if it gave none. Whatever the provider did not say is "" or None.
+These objects are what the inbox keeps (as JSON), so a field is only ever added, with a default.
 """
 
 from __future__ import annotations
@@ -161,11 +161,15 @@ Update = Message | Reaction | Edit | Revoke | Status | Echo | Identity | Call | 
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """One update, for the number whose `account` it came for. `key` is the same however often it is told."""
+    """One update, for the number whose `account` it came for. `key` is the same however often it is told.
+
+    Meta tells some news of a whole business account only: then `account` is "" and `business` the id of that.
+    """
 
     account: str
     key: str
     update: Update
+    business: str = ""
 
 
 class Broken(msgspec.Struct, frozen=True):

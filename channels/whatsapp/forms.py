@@ -1,0 +1,36 @@
+"""What a reading of Markdown asks of the form that it is brought into: WhatsApp's markup, or speech."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+Mark = Literal["strong", "em", "s"]
+
+
+class Line(NamedTuple):
+    """`code` lines are never indented or changed."""
+
+    text: str
+    code: bool = False
+
+
+class Form(Protocol):
+    """What becomes of each thing that Markdown can say."""
+
+    def text(self, text: str) -> str: ...
+    def url(self, url: str) -> str: ...
+    def link(self, label: str, url: str) -> str: ...
+    def image(self, alt: str, url: str) -> str: ...
+    def code(self, content: str, fence: str) -> str: ...
+    def marked(self, mark: Mark, text: str) -> str: ...
+    def heading(self, text: str) -> str: ...
+    def fenced(self, content: str, fence: str) -> list[Line]: ...
+    def quoted(self, lines: list[Line]) -> list[Line]: ...
+
+    def item(self, number: str, lines: list[Line]) -> list[Line]:
+        """`number` is "" for a bullet, else as written: `3.` or `3)`."""
+        ...
+
+    def row(self, cells: list[tuple[str, str]]) -> str:
+        """One row of a table: (head, cell)."""
+        ...
