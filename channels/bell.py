@@ -14,8 +14,10 @@ class Bell:
     def ring(self) -> None:
         self._event.set()
 
-    async def wait(self, most_s: float) -> None:
-        """Until it was rung since the last wait, at most so long."""
+    async def wait(self, most_s: float) -> bool:
+        """Until it was rung since the last wait, at most so long; whether it was."""
         with trio.move_on_after(most_s):
             await self._event.wait()
+        rung = self._event.is_set()
         self._event = trio.Event()
+        return rung

@@ -1,6 +1,6 @@
-"""The bytes of stored images: one file each under `BLOB_DIR`, written whole or not at all.
+"""The bytes of stored images and of media: one file each under a folder, written whole or not at all.
 
-`BLOB_DIR/<tenant>/<days>/<image id>`: an id begins with its time, so images of three days share a folder, none grows
+`FOLDER/<tenant>/<days>/<id>`: an id begins with its time, so files of three days share a folder, none grows
 without bound, and an old one goes when it is empty. Nothing of a path comes from a client unchecked. A file belongs to
 one row: equal images do not share one, so that deleting needs no counting. Several machines share one mount.
 """
@@ -19,8 +19,6 @@ from typing import Final, TypeVar
 
 import trio
 
-from app.core.image_links import IMAGE_ID
-
 T = TypeVar("T")
 #: What a file may take to be written or read; a mount that hangs must not hold up answers for longer.
 DEADLINE_S: Final = 5.0
@@ -31,7 +29,8 @@ THREADS: Final = 8
 TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: What is being written, or was when a process died.
 PART: Final = ".part"
-NAME: Final = re.compile(rf"{IMAGE_ID.pattern}({re.escape(PART)})?")
+#: What `new_id` makes of a prefix of three letters, such as `img_`.
+NAME: Final = re.compile(rf"[a-z]{{3}}_[0-9A-V]{{26}}({re.escape(PART)})?")
 #: The characters of an id that tell the folder: they change every 2**28 milliseconds.
 DAYS: Final = slice(4, 8)
 #: A folder that has not changed for longer than that is written to no more.

@@ -72,6 +72,12 @@ def put_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str, call_id: st
     )
 
 
+def empty_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str) -> None:
+    """What it brought is elsewhere now; that it was paid for stays."""
+    sql = "UPDATE turn_legs SET result = '\"\"' WHERE tenant_id = ? AND turn_id = ? AND leg = ?"
+    db.do(sql, tenant_id, turn_id, leg)
+
+
 def legs(db: Transaction, tenant_id: str, turn_id: str) -> dict[str, str]:
     """The results of what it has done, by leg."""
     sql = "SELECT leg, result FROM turn_legs WHERE tenant_id = ? AND turn_id = ?"
@@ -111,18 +117,18 @@ def set_content(db: Transaction, tenant_id: str, message_id: str, content: str, 
     db.do(sql, content, details, tenant_id, message_id)
 
 
-def history(db: Transaction, tenant_id: str, contact_id: str, before_seq: int, limit: int) -> list[StoredMessage]:
+def history(db: Transaction, tenant_id: str, contact_id: str, limit: int) -> list[StoredMessage]:
     """What the contact and we have said before, in this conversation and the last ones, oldest first.
 
-    Without what was deleted, and what never left.
+    Without what still waits for an answer, what was deleted, and what never left.
     """
     columns = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS.split(", "))
     rows = db.all(
         f"SELECT {columns} FROM (SELECT id FROM conversations WHERE tenant_id = ? AND contact_id = ? "
         f"ORDER BY created_at DESC LIMIT {CONVERSATIONS_BACK}) c JOIN messages m "
-        "ON m.tenant_id = ? AND m.conversation_id = c.id WHERE m.seq < ? AND m.disposition <> 'revoked' "
+        "ON m.tenant_id = ? AND m.conversation_id = c.id WHERE m.disposition NOT IN ('open', 'revoked') "
         "AND m.status NOT IN ('failed', 'dropped') ORDER BY m.seq DESC LIMIT ?",
-        *(tenant_id, contact_id, tenant_id, before_seq, limit),
+        *(tenant_id, contact_id, tenant_id, limit),
     )
     return [StoredMessage(*row) for row in reversed(rows)]
 

@@ -20,7 +20,7 @@ class DueLane(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """One row; times in microseconds. `first_us` is when the oldest message that waits came."""
+    """One row; times in microseconds. `first_us` is when the oldest message came that no turn has taken up, or 0."""
 
     due_us: int | None
     first_us: int
@@ -37,7 +37,7 @@ def touch(db: Transaction, tenant_id: str, conversation_id: str, at_us: int, wai
     row = db.one(
         "INSERT INTO lanes (tenant_id, conversation_id, due_at, first_at, touched) VALUES (?, ?, ?, ?, 1) "
         "ON CONFLICT (tenant_id, conversation_id) DO UPDATE SET touched = lanes.touched + 1, "
-        "first_at = CASE WHEN lanes.due_at IS NULL THEN excluded.first_at ELSE lanes.first_at END "
+        "first_at = CASE WHEN lanes.due_at IS NULL OR lanes.first_at = 0 THEN excluded.first_at ELSE lanes.first_at END "
         "RETURNING first_at",
         *(tenant_id, conversation_id, at_us + wait_us, at_us),
     )
@@ -93,10 +93,10 @@ def claim(db: Transaction, tenant_id: str, conversation_id: str, owner: str, at_
     It stays due, so that somebody takes it up after the lease if this one dies.
     """
     row = db.one(
-        "UPDATE lanes SET owner = ?, lease_until = ?, first_at = ? WHERE tenant_id = ? AND conversation_id = ? "
+        "UPDATE lanes SET owner = ?, lease_until = ?, first_at = 0 WHERE tenant_id = ? AND conversation_id = ? "
         "AND due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? "
         "RETURNING due_at, first_at, touched, owner, lease_until",
-        *(owner, lease_us, at_us, tenant_id, conversation_id, at_us, at_us),
+        *(owner, lease_us, tenant_id, conversation_id, at_us, at_us),
     )
     return None if row is None else Lane(*row)
 

@@ -38,4 +38,4 @@ def furnish_channels(db: Transaction, tenant_id: str, bot_id: str, conversation_
     for table, row in rows.items():
         values = {"tenant_id": tenant_id, **row} | ({"created_at": DAY_0} if table in dated else {})
         places = ", ".join("?" * len(values))
-        db.do(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
+        db.do(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())  # noqa: S608

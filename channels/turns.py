@@ -1,0 +1,179 @@
+"""One turn: what a user wrote in one go, and the bot's one answer to it, charged once (channels.md sections 4 to 6).
+
+A turn is made of legs: each question to the model and each function that was run is written down with its charge, so a
+turn that runs again after a crash goes on behind the last of them. The last leg's charge, the answer, the end of the
+messages that waited and what goes out are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from app.core.bot_config import BotConfig
+from app.core.errors import Problem
+from app.core.identity import Clock
+from app.providers.whatsapp.line import Line
+from app.storage import lanes
+from app.storage.database import Database, Transaction
+from channels import closing
+from channels.bell import Bell
+from channels.closing import Begun, Overtaken
+from channels.lanes import Nudge
+from channels.lines import Lines
+from channels.replying import Replier
+from channels.voicing import Voice
+
+log = structlog.get_logger(__name__)
+#: A turn that has not been answered by then is answered with the bot's own words.
+TURN_S: Final = 120.0
+TYPING_EVERY_S: Final = 20.0
+MOST_TYPING: Final = 6
+#: So often a turn makes room for what the user has written meanwhile; then it is finished.
+MOST_RESTARTS: Final = 2
+#: A model that is busy, or a limit that many turns share, is asked again after so long at least.
+PATIENCE_S: Final = 1.0
+PASSING: Final = frozenset({"rate_limit_exceeded", "too_many_concurrent_requests", "credits_held"})
+UNPAID: Final = frozenset({"insufficient_credits", "quota_exceeded", "budget_exceeded", "account_inactive"})
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServices:
+    """What turns work with. `sees`: whether some model of a bot sees images."""
+
+    db: Database
+    lines: Lines
+    replier: Replier
+    voice: Voice
+    sees: Callable[[BotConfig], bool]
+    #: Of the service that sends.
+    senders: Bell
+    clock: Clock
+
+
+class Turns:
+    """Answers conversations, for `channels.lanes`."""
+
+    def __init__(self, services: TurnServices) -> None:
+        self._services = services
+        self._db = services.db
+
+    async def run(self, tenant_id: str, conversation_id: str, owner: str, nudge: Nudge) -> int:
+        """Answer until nothing waits; how many changes of the lane are dealt with. Raises Problem, Overtaken."""
+        services = self._services
+        await services.voice.finish(tenant_id, conversation_id)
+        for restarts in range(MOST_RESTARTS + 1):
+            at = services.clock()
+            begun = await self._db.write(
+                tenant_id,
+                partial(_begin, tenant_id, conversation_id, owner, at, services.sees),
+            )
+            services.senders.ring()
+            if isinstance(begun, int):
+                return begun
+            try:
+                await self._answer(begun, nudge, may_restart=restarts < MOST_RESTARTS)
+            except Overtaken as overtaken:
+                await self._give_up(begun, overtaken.why)
+                if overtaken.why != closing.MORE:
+                    return begun.seen
+                await self._wait_for_more(begun)
+            else:
+                services.senders.ring()
+                await services.voice.finish(tenant_id, conversation_id)
+                return begun.seen
+        raise AssertionError("the last run makes no room")
+
+    async def _answer(self, begun: Begun, nudge: Nudge, *, may_restart: bool) -> None:
+        """Answer, or tell the user that no answer can be had. Raises Overtaken; Problem without a database."""
+        line = self._services.lines.of(begun.tenant_id, begun.situation.number)
+        overtaken: Overtaken | None = None
+
+        async def watch(scope: trio.CancelScope) -> None:
+            nonlocal overtaken
+            while True:
+                if nudge.told > begun.seen:
+                    try:
+                        await self._db.read(
+                            begun.tenant_id, partial(closing.check_ours, begun=begun, may_restart=may_restart)
+                        )
+                    except Overtaken as reason:
+                        overtaken = reason
+                        scope.cancel()
+                        return
+                    except Problem:
+                        log.info("turns.not_checked", turn=begun.turn_id)
+                await nudge.wait()
+
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, nursery.cancel_scope)
+            nursery.start_soon(_show_typing, line, begun)
+            try:
+                await self._reply(begun, line, may_restart=may_restart)
+            except (Problem, Overtaken) as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if overtaken is not None:
+            raise overtaken
+
+    async def _reply(self, begun: Begun, line: Line, *, may_restart: bool) -> None:
+        reason = "late"
+        with trio.move_on_after(TURN_S):
+            while True:
+                try:
+                    await self._services.replier.reply(begun, line, may_restart=may_restart)
+                except Overtaken:
+                    raise
+                except Problem as problem:
+                    if problem.code == "storage_unavailable":
+                        raise
+                    if problem.code in PASSING:
+                        await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
+                        continue
+                    log.warning("turns.failed", turn=begun.turn_id, code=problem.code)
+                    reason = "no_credits" if problem.code in UNPAID else problem.code
+                    break
+                return
+        await self._db.write(begun.tenant_id, partial(_fail, begun, reason, self._services.clock(), may_restart))
+
+    async def _give_up(self, begun: Begun, why: str) -> None:
+        at = self._services.clock()
+        await self._db.write(begun.tenant_id, lambda db: closing.give_up(db, begun, why, at), durable=False)
+
+    async def _wait_for_more(self, begun: Begun) -> None:
+        """Until the user has been silent for as long as a turn waits."""
+        tenant_id, conversation_id = begun.tenant_id, begun.place.conversation_id
+        while True:
+            lane = await self._db.read(tenant_id, lambda db: lanes.find(db, tenant_id, conversation_id))
+            wait_us = 0 if lane is None or lane.due_us is None else lane.due_us - self._services.clock()
+            if wait_us <= 0:
+                return
+            await trio.sleep(wait_us / 1e6)
+
+
+def _begin(
+    tenant_id: str, conversation_id: str, owner: str, at_us: int, sees: Callable[[BotConfig], bool], db: Transaction
+) -> Begun | int:
+    return closing.begin(db, tenant_id, conversation_id, owner, at_us, sees)
+
+
+def _fail(begun: Begun, reason: str, at_us: int, may_restart: bool, db: Transaction) -> None:
+    closing.check_ours(db, begun, may_restart=may_restart)
+    late = replace(begun, situation=closing.later(begun.situation, at_us))
+    closing.fail(db, late, reason, at_us)
+
+
+async def _show_typing(line: Line, begun: Begun) -> None:
+    """While the turn runs the user sees that it was read and that an answer is being written."""
+    newest = begun.inputs[-1].provider_id
+    for _ in range(MOST_TYPING if newest else 0):
+        await line.show_typing(newest)
+        await trio.sleep(TYPING_EVERY_S)
