@@ -38,7 +38,7 @@ class Overtaken(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A turn that runs, and what it goes by. `legs` is what it has done already, by name, in JSON."""
+    """A turn that runs, and what it goes by. `legs` is what it has done already, by name, in JSON: it grows."""
 
     place: Place
     owner: str
@@ -47,7 +47,7 @@ class Begun:
     inputs: Sequence[StoredMessage]
     late: bool
     history: Sequence[StoredMessage]
-    legs: Mapping[str, str]
+    legs: dict[str, str]
     #: Changes of the lane that it knows of.
     seen: int
 

@@ -26,9 +26,9 @@ LOOK_EVERY_S: Final = 0.5
 #: Looks come no closer together, however often the bell rings.
 REST_S: Final = 0.01
 #: Turns under way in one process.
-MOST_LANES: Final = 1000
+MOST_LANES: Final = 2000
 #: Of one tenant, so that the others get theirs.
-MOST_OF_TENANT: Final = 500
+MOST_OF_TENANT: Final = 1000
 LOOKED_AT: Final = 256
 LEASE_US: Final = 60_000_000
 RENEW_S: Final = 20.0

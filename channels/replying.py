@@ -75,16 +75,16 @@ class Replier:
         self._services = services
         self._db = services.db
 
-    async def reply(self, begun: Begun, line: Line, *, may_restart: bool) -> None:
-        """Answer. Raises Problem, the user having been told nothing; Overtaken."""
+    async def hear(self, begun: Begun, line: Line) -> tuple[Begun, list[Heard]]:
+        """What the turn's messages say, and the turn without those that say nothing: none may be left.
+
+        Raises Problem, Overtaken.
+        """
         heard = await self._hear(begun, line)
         gone = lost(heard)
-        if gone:
-            begun = await self._set_aside(begun, gone)
-            heard = [each for each in heard if each.message not in gone]
-            if not heard:
-                return
-        await self._converse(begun, heard, may_restart=may_restart)
+        if not gone:
+            return begun, heard
+        return await self._set_aside(begun, gone), [each for each in heard if each.message not in gone]
 
     async def _hear(self, begun: Begun, line: Line) -> list[Heard]:
         situation = begun.situation
@@ -122,7 +122,8 @@ class Replier:
         await self._db.write(begun.tenant_id, write)
         return replace(begun, inputs=left)
 
-    async def _converse(self, begun: Begun, heard: Sequence[Heard], *, may_restart: bool) -> None:
+    async def answer(self, begun: Begun, heard: Sequence[Heard], *, may_restart: bool) -> None:
+        """Answer what was heard. Raises Problem, the user having been told nothing; Overtaken."""
         body = chat_body(
             self._prompt(begun, sees=any(each.file is not None for each in heard)),
             [words for message in begun.history if (words := past_of(message)) is not None],
@@ -181,7 +182,9 @@ class Replier:
             return partial(self._write_leg, begun, name, answer, ms, may_restart)
 
         marks = Marks(begun.place.conversation_id, begun.turn_id)
-        return await self._as_bot(begun, lambda principal: self._services.ask(principal, body, marks, settling))
+        answer = await self._as_bot(begun, lambda principal: self._services.ask(principal, body, marks, settling))
+        begun.legs[name] = _kept(answer)
+        return answer
 
     def _write_leg(
         self, begun: Begun, name: str, answer: Answer, ms: int, may_restart: bool, db: Transaction, _ending: Ending
@@ -189,8 +192,7 @@ class Replier:
         """In the transaction of the charge: the leg, and with the last one the whole end of the turn."""
         at = self._services.clock()
         closing.check_ours(db, begun, may_restart=may_restart)
-        kept = msgspec.json.encode(answer).decode()
-        bot_turns.put_leg(db, begun.tenant_id, begun.turn_id, name, answer.call_id, kept, at)
+        bot_turns.put_leg(db, begun.tenant_id, begun.turn_id, name, answer.call_id, _kept(answer), at)
         words = last_words(answer, begun.situation.config)
         if words is None:
             return
@@ -223,8 +225,7 @@ class Replier:
         bot = begun.situation.bot
 
         def put(result: str, call_id: str, db: Transaction, _ending: Ending | None = None) -> None:
-            kept = msgspec.json.encode(result).decode()
-            bot_turns.put_leg(db, tenant_id, turn_id, name, call_id, kept, at)
+            bot_turns.put_leg(db, tenant_id, turn_id, name, call_id, _kept(result), at)
 
         async def work(principal: Principal) -> tuple[str, bool]:
             case = ToolCase(
@@ -241,11 +242,16 @@ class Replier:
         result, on_record = await self._as_bot(begun, work)
         if not on_record:
             await self._db.write(tenant_id, partial(put, result, ""), durable=False)
+        begun.legs[name] = _kept(result)
         return result
 
     async def _as_bot(self, begun: Begun, work: Callable[[Principal], Awaitable[T]]) -> T:
         bot_id = begun.situation.conversation.bot_id
         return await as_bot(self._db, begun.tenant_id, bot_id, self._services.clock, work)
+
+
+def _kept(result: Answer | str) -> str:
+    return msgspec.json.encode(result).decode()
 
 
 def _reply_to(message: StoredMessage) -> str:

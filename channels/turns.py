@@ -24,6 +24,7 @@ from app.storage.database import Database, Transaction
 from channels import closing
 from channels.bell import Bell
 from channels.closing import Begun, Overtaken
+from channels.hearing import Heard
 from channels.lanes import Nudge
 from channels.lines import Lines
 from channels.replying import Replier
@@ -69,80 +70,22 @@ class Turns:
         await services.voice.finish(tenant_id, conversation_id)
         for restarts in range(MOST_RESTARTS + 1):
             at = services.clock()
-            begun = await self._db.write(
-                tenant_id,
-                partial(_begin, tenant_id, conversation_id, owner, at, services.sees),
-            )
+            begin = partial(_begin, tenant_id, conversation_id, owner, at, services.sees)
+            begun = await self._db.write(tenant_id, begin)
             services.senders.ring()
             if isinstance(begun, int):
                 return begun
             try:
-                await self._answer(begun, nudge, may_restart=restarts < MOST_RESTARTS)
+                await _Run(services, begun, nudge, may_restart=restarts < MOST_RESTARTS).answer()
             except Overtaken as overtaken:
                 await self._give_up(begun, overtaken.why)
-                if overtaken.why != closing.MORE:
-                    return begun.seen
-                await self._wait_for_more(begun)
-            else:
-                services.senders.ring()
-                await services.voice.finish(tenant_id, conversation_id)
-                return begun.seen
+                if overtaken.why == closing.MORE:
+                    await self._wait_for_more(begun)
+                    continue
+            services.senders.ring()
+            await services.voice.finish(tenant_id, conversation_id)
+            return begun.seen
         raise AssertionError("the last run makes no room")
-
-    async def _answer(self, begun: Begun, nudge: Nudge, *, may_restart: bool) -> None:
-        """Answer, or tell the user that no answer can be had. Raises Overtaken; Problem without a database."""
-        line = self._services.lines.of(begun.tenant_id, begun.situation.number)
-        overtaken: Overtaken | None = None
-
-        async def watch(scope: trio.CancelScope) -> None:
-            nonlocal overtaken
-            while True:
-                if nudge.told > begun.seen:
-                    try:
-                        await self._db.read(
-                            begun.tenant_id, partial(closing.check_ours, begun=begun, may_restart=may_restart)
-                        )
-                    except Overtaken as reason:
-                        overtaken = reason
-                        scope.cancel()
-                        return
-                    except Problem:
-                        log.info("turns.not_checked", turn=begun.turn_id)
-                await nudge.wait()
-
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch, nursery.cancel_scope)
-            nursery.start_soon(_show_typing, line, begun)
-            try:
-                await self._reply(begun, line, may_restart=may_restart)
-            except (Problem, Overtaken) as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if overtaken is not None:
-            raise overtaken
-
-    async def _reply(self, begun: Begun, line: Line, *, may_restart: bool) -> None:
-        reason = "late"
-        with trio.move_on_after(TURN_S):
-            while True:
-                try:
-                    await self._services.replier.reply(begun, line, may_restart=may_restart)
-                except Overtaken:
-                    raise
-                except Problem as problem:
-                    if problem.code == "storage_unavailable":
-                        raise
-                    if problem.code in PASSING:
-                        await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
-                        continue
-                    log.warning("turns.failed", turn=begun.turn_id, code=problem.code)
-                    reason = "no_credits" if problem.code in UNPAID else problem.code
-                    break
-                return
-        await self._db.write(begun.tenant_id, partial(_fail, begun, reason, self._services.clock(), may_restart))
 
     async def _give_up(self, begun: Begun, why: str) -> None:
         at = self._services.clock()
@@ -157,6 +100,85 @@ class Turns:
             if wait_us <= 0:
                 return
             await trio.sleep(wait_us / 1e6)
+
+
+class _Run:
+    """One attempt at a turn, which a person, another process or the user may put an end to."""
+
+    def __init__(self, services: TurnServices, begun: Begun, nudge: Nudge, *, may_restart: bool) -> None:
+        self._services = services
+        self._begun = begun
+        self._nudge = nudge
+        self._may_restart = may_restart
+        self._heard: list[Heard] | None = None
+        self._overtaken: Overtaken | None = None
+
+    async def answer(self) -> None:
+        """Answer, or tell the user that no answer can be had. Raises Overtaken; Problem without a database."""
+        try:
+            line = self._services.lines.of(self._begun.tenant_id, self._begun.situation.number)
+        except Problem as problem:
+            log.warning("turns.no_line", turn=self._begun.turn_id, reason=problem.message)
+            await self._fail("number_error")
+            return
+        failure: Problem | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, nursery.cancel_scope)
+            nursery.start_soon(_show_typing, line, self._begun)
+            try:
+                await self._reply(line)
+            except Problem as problem:
+                failure = problem
+            nursery.cancel_scope.cancel()
+        failure = failure or self._overtaken
+        if failure is not None:
+            raise failure
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        """Look whenever something has changed whether the turn is still to be answered."""
+        while True:
+            if self._nudge.told > self._begun.seen:
+                check = partial(closing.check_ours, begun=self._begun, may_restart=self._may_restart)
+                try:
+                    await self._services.db.read(self._begun.tenant_id, check)
+                except Overtaken as reason:
+                    self._overtaken = reason
+                    scope.cancel()
+                    return
+                except Problem:
+                    log.info("turns.not_checked", turn=self._begun.turn_id)
+            await self._nudge.wait()
+
+    async def _reply(self, line: Line) -> None:
+        reason = "late"
+        with trio.move_on_after(TURN_S):
+            while True:
+                try:
+                    await self._try(line)
+                except Overtaken:
+                    raise
+                except Problem as problem:
+                    if problem.code == "storage_unavailable":
+                        raise
+                    if problem.code in PASSING:
+                        await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
+                        continue
+                    log.warning("turns.failed", turn=self._begun.turn_id, code=problem.code)
+                    reason = "no_credits" if problem.code in UNPAID else problem.code
+                    break
+                return
+        await self._fail(reason)
+
+    async def _try(self, line: Line) -> None:
+        replier = self._services.replier
+        if self._heard is None:
+            self._begun, self._heard = await replier.hear(self._begun, line)
+        if self._heard:
+            await replier.answer(self._begun, self._heard, may_restart=self._may_restart)
+
+    async def _fail(self, reason: str) -> None:
+        at = self._services.clock()
+        await self._services.db.write(self._begun.tenant_id, partial(_fail, self._begun, reason, at, self._may_restart))
 
 
 def _begin(

@@ -48,9 +48,10 @@ def begin_turn(db: Transaction, tenant_id: str, turn_id: str, conversation_id: s
 def end_turn(
     db: Transaction, tenant_id: str, turn_id: str, state: str, reason: str, at_us: int, facts: str = "{}"
 ) -> None:
-    """It was answered, superseded, dropped, or has failed."""
+    """It was answered, superseded, dropped, or has failed; one that has ended stays as it is."""
     db.do(
-        "UPDATE turns SET state = ?, reason = ?, facts = ?, ended_at = ? WHERE tenant_id = ? AND id = ?",
+        "UPDATE turns SET state = ?, reason = ?, facts = ?, ended_at = ? "
+        "WHERE tenant_id = ? AND id = ? AND state = 'running'",
         *(state, reason, facts, at_us, tenant_id, turn_id),
     )
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, get_args
 
-from scripts.bench import litellm, scaling_report, surfaces
+from scripts.bench import litellm, scaling_report, surfaces, whatsapp
 from scripts.bench.figures import LOADS, Kind, Measure, Scaled, System, number
 from scripts.bench.machine import describe
 from scripts.bench.plot import svg
@@ -45,6 +45,8 @@ JSON load comes from wrk where it is installed, else from the generator in Pytho
 --scaling measures something else: this gateway with 1 and 2 workers on SQLite and with 1, 2 and 3 replicas on
 PostgreSQL, for 1 tenant and for 50, beside echo; its table explains itself.
 
+--whatsapp measures WhatsApp bots: acknowledgement of webhooks, our own part of an answer, a thousand users at once.
+
 --surfaces measures chat completions, responses and messages beside each other: what a stream and a whole answer cost
 the gateway on each.
 """
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = describe(ROOT)
     if options.scaling:
         return _scaling(options, about)
+    if options.whatsapp:
+        return _whatsapp(options, about)
     return _surfaces(options, about) if options.surfaces else _loads(options, about)
 
 
@@ -113,6 +117,20 @@ def _surfaces(options: argparse.Namespace, about: dict[str, object]) -> int:
     if measures:
         print(surfaces.render(measures))
         options.out.write_bytes(surfaces.as_json(measures, about))
+        print(f"\nWritten: {options.out}")
+    return code
+
+
+def _whatsapp(options: argparse.Namespace, about: dict[str, object]) -> int:
+    figures: list[whatsapp.Figure] = []
+
+    def measure() -> None:
+        figures.extend(whatsapp.run_whatsapp(options.seconds, _say))
+
+    code = _exit_code(measure)
+    if figures:
+        print(whatsapp.render(figures))
+        options.out.write_bytes(whatsapp.as_json(figures, about))
         print(f"\nWritten: {options.out}")
     return code
 
@@ -188,11 +206,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--litellm", action="store_true", help="install LiteLLM into .venv-litellm if it is not there")
     parser.add_argument("--scaling", action="store_true", help="processes and engines in place of the loads above")
     parser.add_argument("--surfaces", action="store_true", help="the chat surfaces in place of the loads above")
+    parser.add_argument("--whatsapp", action="store_true", help="WhatsApp bots in place of the loads above")
     parser.add_argument("--no-wrk", action="store_true", help="JSON load from Python even where wrk is installed")
     parser.add_argument("--out", type=Path, help="default: bench-results.json, or bench-scaling.json, ...")
     parser.add_argument("--plot", type=Path, default=Path("bench.svg"), help="default: %(default)s")
     options = parser.parse_args(arguments)
-    name = "scaling" if options.scaling else "surfaces" if options.surfaces else "results"
+    name = next((name for name in ("scaling", "surfaces", "whatsapp") if getattr(options, name)), "results")
     options.out = options.out or Path(f"bench-{name}.json")
     if options.seconds < 1 or options.rounds < 1:
         parser.error("--seconds and --rounds are at least 1")

@@ -87,7 +87,7 @@ def tenants_for(keys: Sequence[str]) -> dict[str, object]:
         {
             "name": f"Bench {number}",
             "plan": "enterprise",
-            "keys": [{"name": "bench", "key": key, "rpm": RPM}],
+            "keys": [{"name": "bench", "key": key, "rpm": RPM, "scopes": ["*"]}],
             "grants": [{"ref": "bench", "amount": CREDITS}],
         }
         for number, key in enumerate(keys, 1)
