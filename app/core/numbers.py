@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 
@@ -21,6 +23,10 @@ class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
 def secrets_context(tenant_id: str, number_id: str) -> str:
     """What a number's secrets are sealed with, so that they open for this number only."""
     return f"number {number_id} of {tenant_id}"
+
+
+#: What the digest of a verify token is made with: `Sealer.digest(verify_token, VERIFY_CONTEXT)`.
+VERIFY_CONTEXT: Final = "verify token of a number"
 
 
 def mask(secret: str) -> str:

@@ -17,6 +17,7 @@ DELETED_FROM: Final = frozenset(
     {"catalog_entries", "idempotency_keys", "images", "invitations", "responses", "sessions", "throttles", "users"}
     | {"deliveries", "delivery_attempts", "webhooks"}
     | {"numbers"}
+    | {"aliases", "dead_letters", "inbox", "media"}
 )
 #: Columns of which both sides must have the same sum.
 MONEY: Final = ("amount", "balance", "held", "charge", "uncollected", "spent")

@@ -76,6 +76,59 @@ def delete_number(db: Transaction, tenant_id: str, number_id: str) -> bool:
     return db.run("DELETE FROM numbers WHERE tenant_id = ? AND id = ?", tenant_id, number_id) > 0
 
 
+def has_contacts(db: Transaction, tenant_id: str, number_id: str) -> bool:
+    """Whether anybody has ever written to it, or been written to."""
+    sql = "SELECT 1 FROM contacts WHERE tenant_id = ? AND number_id = ? LIMIT 1"
+    return db.one(sql, tenant_id, number_id) is not None
+
+
+def confirm(db: Transaction, tenant_id: str, number: StoredNumber, at_us: int) -> bool:
+    """The provider has confirmed `number`, as it is now; False when it has changed since, or is another's already.
+
+    Belongs into the scope of all tenants, since it looks whether another has it.
+    """
+    changed = db.run(
+        "UPDATE numbers SET state = 'connected', error = '', phone = ?, name = ?, per_second = ?, "
+        "verified_at = COALESCE(verified_at, ?), checked_at = ?, updated_at = ? "
+        "WHERE tenant_id = ? AND id = ? AND account = ? AND business = ? AND secrets = ? AND NOT EXISTS ("
+        "SELECT 1 FROM numbers other WHERE other.provider = numbers.provider AND other.account = numbers.account "
+        "AND other.verified_at IS NOT NULL AND other.tenant_id <> numbers.tenant_id)",
+        *(number.phone, number.name, number.per_second, at_us, at_us, at_us),
+        *(tenant_id, number.id, number.account, number.business, number.secrets),
+    )
+    return changed > 0
+
+
+def refuse(db: Transaction, tenant_id: str, number: StoredNumber, error: str, at_us: int) -> None:
+    """The provider does not take the secrets that it was asked with."""
+    db.do(
+        "UPDATE numbers SET state = 'error', error = ?, checked_at = ?, updated_at = ? "
+        "WHERE tenant_id = ? AND id = ? AND secrets = ?",
+        *(error, at_us, at_us, tenant_id, number.id, number.secrets),
+    )
+
+
+def link_account(db: Transaction, tenant_id: str, account: str, bot_id: str, at_us: int) -> bool:
+    """Let the bot answer at the number of this account; False when no such number is connected."""
+    sql = "UPDATE numbers SET bot_id = ?, updated_at = ? WHERE tenant_id = ? AND account = ? AND secrets <> ''"
+    return db.run(sql, bot_id, at_us, tenant_id, account) > 0
+
+
+def unlink_bot(db: Transaction, tenant_id: str, bot_id: str, at_us: int, account: str | None = None) -> None:
+    """Let the bot answer at none of its numbers any more, or at this one."""
+    one = "" if account is None else " AND account = ?"
+    db.do(
+        f"UPDATE numbers SET bot_id = NULL, updated_at = ? WHERE tenant_id = ? AND bot_id = ?{one}",
+        *(at_us, tenant_id, bot_id, *(() if account is None else (account,))),
+    )
+
+
+def numbers_of_bot(db: Transaction, tenant_id: str, bot_id: str) -> list[StoredNumber]:
+    """Where the bot answers, oldest first."""
+    sql = f"SELECT {_COLUMNS} FROM numbers WHERE tenant_id = ? AND bot_id = ? ORDER BY created_at, id"
+    return [number for row in db.all(sql, tenant_id, bot_id) if (number := _number(row)) is not None]
+
+
 def whose(db: Transaction, provider: str, account: str) -> tuple[str, StoredNumber] | None:
     """(tenant, number) that messages for this account belong to: the one that the provider has confirmed."""
     sql = f"SELECT tenant_id, {_COLUMNS} FROM numbers WHERE provider = ? AND account = ? AND verified_at IS NOT NULL"
@@ -101,3 +154,17 @@ def _number(row: tuple[object, ...] | None) -> StoredNumber | None:
 
 def _values(number: StoredNumber) -> tuple[object, ...]:
     return tuple(int(value) if isinstance(value, bool) else value for value in number)
+
+
+def whose_business(db: Transaction, provider: str, business: str) -> tuple[str, StoredNumber] | None:
+    """(tenant, number) for news of a whole business account: the first number of it that the provider has confirmed."""
+    sql = (
+        f"SELECT tenant_id, {_COLUMNS} FROM numbers WHERE provider = ? AND business = ? AND business <> '' "
+        "AND verified_at IS NOT NULL ORDER BY created_at, id LIMIT 1"
+    )
+    return _owned(db.one(sql, provider, business))
+
+
+def knows_verify_digest(db: Transaction, digest: str) -> bool:
+    """Whether some number's verify token has this digest."""
+    return db.one("SELECT 1 FROM numbers WHERE verify_digest = ? AND verify_digest <> ''", digest) is not None

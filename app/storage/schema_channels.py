@@ -83,6 +83,7 @@ STEPS: Final[Steps] = (
             "ALTER TABLE messages ADD COLUMN disposition TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE messages ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
             "CREATE INDEX messages_by_provider ON messages (tenant_id, provider_id) WHERE provider_id <> ''",
+            "CREATE INDEX messages_by_seq ON messages (tenant_id, conversation_id, seq)",
             "CREATE INDEX messages_open ON messages (tenant_id, conversation_id, seq) WHERE disposition = 'open'",
             """CREATE TABLE lanes (
                 tenant_id TEXT NOT NULL REFERENCES tenants (id), conversation_id TEXT NOT NULL,
@@ -136,6 +137,30 @@ STEPS: Final[Steps] = (
             "CREATE INDEX media_age ON media (created_at)",
             *one_tenant("sends"),
             *one_tenant("media"),
+        ),
+    ),
+    (
+        "what waits in the inbox by tenant, conversations of a month, contacts by what they are known as",
+        (
+            "DROP INDEX inbox_pending",
+            "DROP INDEX inbox_due",
+            "CREATE INDEX inbox_waiting ON inbox (tenant_id, due_at, seq) WHERE state = 'pending'",
+            "CREATE INDEX conversations_begun ON conversations (tenant_id, created_at, id)",
+            "CREATE INDEX aliases_of_contact ON aliases (tenant_id, contact_id)",
+            "CREATE INDEX numbers_by_verify_digest ON numbers (verify_digest) WHERE verify_digest <> ''",
+        ),
+    ),
+    (
+        "what goes out: whose turn it is, and what is to be paid",
+        (
+            # Of a number: until then nothing but templates leaves it. Of a send: when it was first tried.
+            "ALTER TABLE numbers ADD COLUMN spam_until BIGINT NOT NULL DEFAULT 0",
+            "ALTER TABLE sends ADD COLUMN first_at BIGINT NOT NULL DEFAULT 0",
+            "CREATE INDEX sends_next ON sends (tenant_id, number_id, origin, due_at, seq) WHERE state = 'queued'",
+            "CREATE INDEX sends_ahead ON sends (tenant_id, conversation_id, seq) "
+            "WHERE state IN ('making', 'queued', 'sending', 'unknown', 'accepted', 'sent')",
+            "CREATE INDEX sends_to_charge ON sends (updated_at, id) "
+            "WHERE kind = 'template' AND charge_id = '' AND state IN ('delivered', 'read')",
         ),
     ),
 )
