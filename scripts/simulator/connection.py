@@ -15,6 +15,8 @@ from scripts.simulator.player import Player
 from scripts.simulator.routes import Request, Surface, ask, attend, find_surface
 from scripts.simulator.script import Script, json_script
 from scripts.simulator.settings import Settings
+from scripts.simulator.whatsapp import surfaces as whatsapp
+from scripts.simulator.whatsapp.phones import Phones
 
 log = logging.getLogger("simulator")
 
@@ -34,9 +36,9 @@ class BadRequest(Exception):
         self.status = status
 
 
-async def serve_connection(sock: trio.socket.SocketType, settings: Settings, book: Book) -> None:
+async def serve_connection(sock: trio.socket.SocketType, settings: Settings, book: Book, phones: Phones) -> None:
     """Answer until the peer hangs up or an answer ends the connection, then close it. Cancelled: close it at once."""
-    connection = _Connection(sock, settings, book)
+    connection = _Connection(sock, settings, book, phones)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.watch, nursery.cancel_scope)
@@ -47,10 +49,11 @@ async def serve_connection(sock: trio.socket.SocketType, settings: Settings, boo
 
 
 class _Connection:
-    def __init__(self, sock: trio.socket.SocketType, settings: Settings, book: Book) -> None:
+    def __init__(self, sock: trio.socket.SocketType, settings: Settings, book: Book, phones: Phones) -> None:
         self._sock = sock
         self._settings = settings
         self._book = book
+        self._phones = phones
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._arrived = trio.Event()
         self._ahead = 0
@@ -125,12 +128,13 @@ class _Connection:
         record = self._book.blank(surface.dialect.name if surface else "", request.target, request.headers.items())
         if surface is not None:
             self._book.enter(record)
-        return await self._perform(self._decide(surface, request, record), record)
+        return await self._perform(await self._decide(surface, request, record), record)
 
-    def _decide(self, surface: Surface | None, request: Request, record: Record) -> Script:
+    async def _decide(self, surface: Surface | None, request: Request, record: Record) -> Script:
         try:
             if surface is None:
-                return attend(request, self._book)
+                found = whatsapp.find_route(request)
+                return await whatsapp.answer(self._phones, request, found) if found else attend(request, self._book)
             return ask(surface, request, record, self._book, self._settings)
         except Exception:
             log.exception("no answer to %s %s", request.method, request.target)

@@ -34,6 +34,8 @@ class Player:
         """Returns when all is written; under the ending `hang` never. Raises OSError when the peer is gone."""
         if script.delay_s:
             await trio.sleep(script.delay_s)
+        if script.silent and script.ending in ("fin", "rst"):
+            return
         if script.silent:
             await trio.sleep_forever()
         self._record.status = script.status

@@ -26,7 +26,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One HTTP answer. `length` None means chunked; `silent` means that not even the headers are sent.
+    """One HTTP answer. `length` None means chunked; `silent` means that not even the headers are sent:
+    it cuts at once under the endings `fin` and `rst`, and else never ends.
 
     `length` may promise more bytes than the steps hold when the ending is not `end`. `delay_s` passes before anything
     is sent. `bytewise` writes one byte at a time. `fault` tells the book that this is no full, good answer.

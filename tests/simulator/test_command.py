@@ -13,6 +13,8 @@ import pytest
 
 from scripts.simulator.cues import CUES
 from scripts.simulator.triggers import TRIGGERS
+from scripts.simulator.whatsapp import surfaces as whatsapp
+from scripts.simulator.whatsapp.faults import FAULTS
 from tests.simulator.asking import PATHS, chat_body
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,3 +51,5 @@ def test_help_lists_every_trigger_and_cue() -> None:
     assert [name for name, trigger in TRIGGERS.items() if f"{name} " not in done.stdout] == []
     assert [trigger.about for trigger in TRIGGERS.values() if trigger.about not in done.stdout] == []
     assert [cue for cue in CUES if cue not in done.stdout] == []
+    assert [fault.about for fault in FAULTS.values() if fault.about not in done.stdout] == []
+    assert [route.path for route in whatsapp.SURFACES + whatsapp.DESKS if route.path not in done.stdout] == []
