@@ -1,6 +1,7 @@
-"""Whose turn it is among webhooks, so that none waits for another's dead receiver.
+"""Whose turn it is among those that something is sent to, so that none waits for another that is dead.
 
-So many attempts are under way in all, so many to each host, so many for each tenant.
+So many attempts are under way in all, so many to each host, so many for each tenant. A host is a receiver of webhooks,
+or a number that messages leave from.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ SILENT_S: Final = 60.0
 class Room:
     """Who is inside. Times are those of any steady clock, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, most: int = MOST, most_of_host: int = MOST_OF_HOST, most_of_tenant: int = MOST_OF_TENANT
+    ) -> None:
+        self._most, self._most_of_host, self._most_of_tenant = most, most_of_host, most_of_tenant
         self._inside = 0
         self._hosts: Counter[str] = Counter()
         self._tenants: Counter[str] = Counter()
@@ -26,8 +30,8 @@ class Room:
 
     def enter(self, host: str, tenant_id: str, now: float) -> bool:
         """Go in, if there is room."""
-        most = 1 if self._silent_until.get(host, now) > now else MOST_OF_HOST
-        if self._inside >= MOST or self._hosts[host] >= most or self._tenants[tenant_id] >= MOST_OF_TENANT:
+        most = 1 if self._silent_until.get(host, now) > now else self._most_of_host
+        if self._inside >= self._most or self._hosts[host] >= most or self._tenants[tenant_id] >= self._most_of_tenant:
             return False
         self._inside += 1
         self._hosts[host] += 1

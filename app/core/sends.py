@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 State = Literal[
@@ -42,8 +43,16 @@ FURTHER: Final[tuple[State, ...]] = (
     "played",
 )
 FINAL: Final[frozenset[State]] = frozenset({"failed", "dropped"})
-#: What has been given to the provider, or may have been.
+#: What the provider has.
 GONE: Final[frozenset[State]] = frozenset({"accepted", "sent", "delivered", "read", "played"})
+#: Codes of Meta and of Twilio that say that the 24 hours are over, whether they come as an answer or as a status.
+WINDOW_CODES: Final = frozenset({"131047", "63016"})
+#: Codes that say that the user wants no more of it.
+OPT_OUT_CODES: Final = frozenset({"131050", "21610"})
+#: What a template costs when it has been delivered: 0.12 credits (channels.md section 7.7).
+TEMPLATE_UCR: Final = 120_000
+#: The window is taken for shut so long before its end (channels.md section 10.2).
+SHUT_EARLY_US: Final = 60_000_000
 
 
 def moved(now: State, told: State) -> State:
@@ -55,3 +64,14 @@ def moved(now: State, told: State) -> State:
     if now == "failed":
         return now
     return told if FURTHER.index(told) > FURTHER.index(now) else now
+
+
+def message_status(parts: Iterable[State]) -> State:
+    """How far a message has come whose parts are here: failed as soon as one is, else as far as the last of them.
+
+    Parts that were dropped do not hold up the others; with nothing but such parts the message is dropped.
+    """
+    states = set(parts)
+    if "failed" in states:
+        return "failed"
+    return min(states - {"dropped"}, key=FURTHER.index, default="dropped")

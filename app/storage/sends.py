@@ -1,0 +1,158 @@
+"""What goes out to contacts: written in the transaction of what it answers, and what others have to say of it later.
+
+How a row is taken up and what comes of it: `app.storage.send_queue`, `app.storage.send_moves`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from app.core.sends import OPT_OUT_CODES, WINDOW_CODES, Origin, State, moved
+from app.storage import fallback_template, send_moves
+from app.storage.database import Transaction
+from app.storage.send_moves import Change, StoredSend, find, find_provided, move, waiting
+
+__all__ = ["NewSend", "StoredSend", "Told", "apply_status", "drop_of_number", "drop_queued", "find", "insert"]
+#: Why a row is not tried again although it is on its way.
+_STOPPED: Final = "UPDATE sends SET reason = ? WHERE tenant_id = ? AND state IN ('sending', 'unknown')"
+
+
+class NewSend(NamedTuple):
+    """One message of the provider's: a part of one of ours. `seq` orders those of a conversation; (`turn_id`, `part`)
+    is unique, so that nothing is said twice. `kind` and `body` are written by `channels.contents`."""
+
+    id: str
+    seq: int
+    number_id: str
+    contact_id: str
+    conversation_id: str
+    message_id: str
+    turn_id: str
+    part: int
+    origin: Origin
+    kind: str
+    body: str
+    state: State = "queued"
+
+
+class Told(NamedTuple):
+    """What the provider says of one of ours: by its own id, by ours (`reference`), or by both."""
+
+    provider_id: str
+    reference: str
+    state: State
+    error_code: str
+    error: str
+    at_us: int
+
+
+def insert(db: Transaction, tenant_id: str, send: NewSend, at_us: int) -> None:
+    """It goes out as soon as it may; one that is `making` waits for `made`."""
+    db.do(
+        "INSERT INTO sends (tenant_id, id, seq, number_id, contact_id, conversation_id, message_id, turn_id, part, "
+        "origin, kind, body, state, due_at, created_at, updated_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        *(tenant_id, *send, at_us, at_us, at_us),
+    )
+
+
+def last_seq(db: Transaction, tenant_id: str, conversation_id: str) -> int:
+    """The greatest number that something in this conversation has; 0 before the first."""
+    row = db.one("SELECT MAX(seq) FROM sends WHERE tenant_id = ? AND conversation_id = ?", tenant_id, conversation_id)
+    return 0 if row is None else row[0] or 0
+
+
+def made(db: Transaction, tenant_id: str, message_id: str, part: int, kind: str, body: str, at_us: int) -> bool:
+    """What was `making` is there and goes out as this; False when it was dropped meanwhile."""
+    done = db.run(
+        "UPDATE sends SET state = 'queued', kind = ?, body = ?, due_at = ?, updated_at = ? "
+        "WHERE tenant_id = ? AND message_id = ? AND part = ? AND state = 'making'",
+        *(kind, body, at_us, at_us, tenant_id, message_id, part),
+    )
+    if done:
+        send_moves.follow(db, tenant_id, message_id, at_us)
+    return done > 0
+
+
+def drop_queued(
+    db: Transaction,
+    tenant_id: str,
+    conversation_id: str,
+    reason: str,
+    at_us: int,
+    origins: tuple[str, ...] = ("reply", "notice"),
+) -> int:
+    """Nothing more of these origins goes out in this conversation; how many were dropped.
+
+    What is on its way to the provider is let go to its end, and not tried again.
+    """
+    places = ", ".join("?" * len(origins))
+    db.do(f"{_STOPPED} AND conversation_id = ? AND origin IN ({places})", reason, tenant_id, conversation_id, *origins)
+    dropped = waiting(db, tenant_id, "conversation_id", conversation_id, origins)
+    send_moves.drop(db, tenant_id, dropped, reason, at_us)
+    return len(dropped)
+
+
+def drop_of_number(db: Transaction, tenant_id: str, number_id: str, reason: str, at_us: int) -> int:
+    """Nothing more leaves this number; how many were dropped."""
+    db.do(f"{_STOPPED} AND number_id = ?", reason, tenant_id, number_id)
+    dropped = waiting(db, tenant_id, "number_id", number_id)
+    send_moves.drop(db, tenant_id, dropped, reason, at_us)
+    return len(dropped)
+
+
+def send_again(db: Transaction, tenant_id: str, message_id: str, at_us: int) -> int:
+    """Send the parts whose outcome was never known once more, and those behind them that were dropped for it: somebody
+    has looked and wants it, whether or not the bot still speaks. How many."""
+    parts = send_moves.of_message(db, tenant_id, message_id)
+    if not any(part.state == "failed" and part.reason == "unknown_outcome" for part in parts):
+        return 0
+    again = [part for part in parts if part.reason in ("unknown_outcome", "previous_part_failed")]
+    for part in again:
+        origin = "template" if part.origin == "template" else "human"
+        reset = "UPDATE sends SET attempts = 0, first_at = 0, origin = ? WHERE tenant_id = ? AND id = ?"
+        db.do(reset, origin, tenant_id, part.id)
+        move(db, tenant_id, part, Change("queued", until_us=at_us), at_us)
+    return len(again)
+
+
+def apply_status(db: Transaction, tenant_id: str, number_id: str, status: Told, at_us: int) -> bool:
+    """Let one of ours be as far as the provider says, never less far than it was. False: no such send yet.
+
+    A status may come before the answer to the request that it is about, or after that was given up (channels.md
+    section 7.4); it then tells the provider's id as well.
+    """
+    send = _meant(db, tenant_id, status)
+    if send is None or send.number_id != number_id:
+        return False
+    if status.state == "failed":
+        return _fail(db, tenant_id, send, status, at_us)
+    late = send.state == "failed" and send.reason == "unknown_outcome"
+    state = moved("unknown" if late else send.state, status.state)
+    if state != send.state or not send.provider_id:
+        kept = send.reason if state in ("failed", "dropped") else ""
+        move(db, tenant_id, send, Change(state, reason=kept, error=send.error, provider_id=status.provider_id), at_us)
+    return True
+
+
+def _meant(db: Transaction, tenant_id: str, status: Told) -> StoredSend | None:
+    by_reference = find(db, tenant_id, status.reference) if status.reference else None
+    return by_reference or find_provided(db, tenant_id, status.provider_id)
+
+
+def _fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us: int) -> bool:
+    """One that is tried again must not fail for what an earlier attempt is told: only the id tells them apart."""
+    other = bool(send.provider_id and status.provider_id and send.provider_id != status.provider_id)
+    if send.state == "sending" and send.attempts > 1 and not send.provider_id:
+        return False
+    if other or send.state in ("making", "queued") or moved(send.state, "failed") == send.state:
+        return True
+    shut = status.error_code in WINDOW_CODES
+    error = f"{status.error_code}: {status.error}" if status.error_code else status.error
+    reason = "window_closed" if shut else ""
+    move(db, tenant_id, send, Change("failed", reason=reason, error=error, provider_id=status.provider_id), at_us)
+    if shut:
+        fallback_template.shut(db, tenant_id, send, at_us)
+    if status.error_code in OPT_OUT_CODES:
+        fallback_template.opt_out(db, tenant_id, send, at_us)
+    return True
