@@ -19,6 +19,7 @@ Flavour = Literal["generic", "ollama", "vllm", "llamacpp"]
 SearchProviderName = Literal["serper", "exa", "tavily", "brave", "searxng"]
 MIN_SECRET: Final = 16
 HIGHEST_PORT: Final = 65_535
+SHORTEST_INBOX: Final = 8
 ORIGIN: Final = re.compile(r"https?://[^/\s?#@]+")
 DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgres(ql)?://.+/.+")
 
@@ -117,6 +118,15 @@ class Settings:
     webhook_allow_private: bool = setting(
         False, "webhooks may use http and hosts that are not public: for development only"
     )
+    meta_graph_url: str = setting("https://graph.facebook.com/v25.0", "Meta's Graph API, with its version: WhatsApp")
+    meta_app_secrets: Secret = setting(
+        Secret(), "secrets of your own Meta apps, separated by commas: they open the webhook URL that all numbers share"
+    )
+    meta_verify_token: Secret = setting(Secret(), "what Meta hands back when that URL is subscribed")
+    twilio_api_url: str = setting("https://api.twilio.com", "Twilio's base URL")
+    twilio_messaging_url: str = setting("https://messaging.twilio.com", "Twilio's base URL for typing and senders")
+    inbox_days: int = setting(30, "how long it is remembered which events of channels have come; at least 8")
+    media_days: int = setting(30, "how long images, voice notes and files of conversations are kept")
     metrics_port: int = setting(0, "port for /metrics, /readyz, /healthz without a token; a worker adds its number")
     metrics_host: str = setting("127.0.0.1", "address of that port")
     metrics_token: Secret = setting(Secret(), "opens /metrics on the main port to this Bearer token too")
@@ -166,6 +176,8 @@ class Settings:
             faults.append(f"METRICS_PORT: {self.metrics_port} is above {HIGHEST_PORT}")
         if self.metrics_token and len(self.metrics_token) < MIN_SECRET:
             faults.append(f"METRICS_TOKEN: use at least {MIN_SECRET} characters, such as from `openssl rand -hex 32`")
+        if 0 < self.inbox_days < SHORTEST_INBOX:
+            faults.append(f"INBOX_DAYS: at least {SHORTEST_INBOX}, since providers tell the same again for a week")
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -177,7 +189,8 @@ class Settings:
     def _address_faults(self) -> list[str]:
         """What is wrong with URLs, origins and networks."""
         providers = ("openrouter", "cloudflare", "sarvam", "fast", "self_hosted", *get_args(SearchProviderName))
-        names = (*(f"{provider}_base_url" for provider in providers), "public_url")
+        channels = ("meta_graph_url", "twilio_api_url", "twilio_messaging_url")
+        names = (*(f"{provider}_base_url" for provider in providers), *channels, "public_url")
         urls = {name: urlsplit(getattr(self, name)) for name in names if getattr(self, name)}
         faults = [
             f"{name.upper()}: {getattr(self, name)!r} is not an http or https URL"

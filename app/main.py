@@ -36,6 +36,7 @@ from app.storage.blobs import Blobs
 from app.storage.database import Database, open_database
 from app.storage.engines import open_engine
 from app.storage.migrations import migrate
+from app.switchboard import Core, connect, open_ways
 from app.usecases.access import Access
 from app.usecases.accounts import Accounts, Doors
 from app.usecases.bots import Bots
@@ -103,6 +104,7 @@ async def run_gateway(
             open_storage(settings) as db,
             open_chat_providers(settings) as providers,
             open_search_providers(settings) as search_providers,
+            open_ways(settings) as lines,
             trio.open_nursery() as nursery,
         ):
             models = await Models.open(db)
@@ -110,7 +112,6 @@ async def run_gateway(
             breakers = Breakers()
             chat = ChatServices(meter, models, providers, breakers, settings.secret_key, observer)
             rules = StreamRules(settings.first_byte_grace_s, settings.heartbeat_s, settings.write_deadline_s)
-            access = Access(db, settings.secret_key.encode())
             sealer = Sealer(settings.secret_key)
             watched = Watched(observer, db, models, meter, {**providers, **search_providers}, breakers)
             monitoring = Monitoring(settings, watched, shutdown.is_set)
@@ -123,17 +124,19 @@ async def run_gateway(
             sessions = Sessions(db, settings.secret_key)
             doors = _doors(settings, db, sessions, models)
             accounts = Accounts(doors)
+            audio = AudioServices(routed, providers)
+            switchboard = connect(settings, Core(db, sealer, meter, models, chat, audio, search), lines)
             services = ApiServices(
-                *(db, access, chat, rules, monitoring.health, routed, responses),
+                *(db, Access(db, settings.secret_key.encode()), chat, rules, monitoring.health, routed, responses),
                 search=search,
-                audio=AudioServices(routed, providers),
+                audio=audio,
                 images=ImageServices(routed, providers, history),
                 public_url=settings.public_url.rstrip("/"),
                 sessions=sessions,
                 accounts=accounts,
                 profiles=Profiles(doors),
                 team=Team(doors),
-                bots=Bots(db, sealer),
+                bots=Bots(db, sealer, private=settings.webhook_allow_private),
                 conversations=Conversations(db),
                 keys=Keys(db, settings.secret_key.encode(), models),
                 credits=Credits(db, models),
@@ -141,6 +144,9 @@ async def run_gateway(
                 webhooks=Webhooks(db, sealer, private=settings.webhook_allow_private),
                 delivery_log=DeliveryLog(db),
                 usage=Usage(db, models),
+                intake=switchboard.intake,
+                dead_letters=switchboard.dead_letters,
+                office=switchboard.office,
             )
             deliveries = Deliveries(db, sealer, Receivers(private=settings.webhook_allow_private))
             app = create_app(services, AppRules(_exchange_rules(settings), access_log, observer))
@@ -155,6 +161,7 @@ async def run_gateway(
             nursery.start_soon(history.run_sweeper)
             nursery.start_soon(deliveries.run, shutdown, hurry)
             nursery.start_soon(OutboxUpkeep(db).run)
+            switchboard.start(nursery, shutdown, hurry)
             for name in ("local", "openrouter"):
                 if name in providers:
                     nursery.start_soon(_run_model_list, name, providers[name], models)
@@ -162,6 +169,7 @@ async def run_gateway(
                 served = _server_settings(settings, sockets)
                 await serve(app, served, shutdown=shutdown, hurry=hurry, task_status=task_status)
                 await deliveries.ended.wait()
+                await switchboard.ended()
             finally:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):
                     await meter.settler.flush()

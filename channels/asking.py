@@ -68,10 +68,18 @@ async def ask(
 ) -> Answer:
     """Ask and settle. Raises Problem, nothing having been charged then; StaleKey. A cancel is free, too."""
     request = read_chat(body)
-    facts = CallFacts(marks.trace_id or marks.session_id, ENDPOINT, trio.current_time(), marks=marks)
+    facts = facts_of(marks, "chat")
     sink = _WholeAnswer(settling)
-    await run_chat(services, principal, request, sink, facts, free_when_left=True)
+    await run_chat(services, principal, request, sink, facts)
     return sink.answer
+
+
+def facts_of(marks: Marks, operation: str) -> CallFacts:
+    """Of a call for a bot: free when it is given up, unlike that of a client who leaves."""
+    request_id = marks.trace_id or marks.session_id
+    return CallFacts(
+        request_id, ENDPOINT, trio.current_time(), operation=operation, marks=marks, free_when_left=True
+    )
 
 
 async def as_bot(

@@ -24,12 +24,11 @@ from app.storage.numbers import StoredNumber
 from app.storage.outbox import emit
 from catalog.plans import Plan
 from channels.contacts import shown_as
+from channels.people import CAP
 
 Plans = Callable[[], Mapping[str, Plan]]
 HOUR_US: Final = 3_600_000_000
 OPEN: Final = ("active", "escalated")
-#: The flag of a conversation that the plan has no room for.
-CAP: Final = "cap"
 
 
 def config_of(db: Transaction, tenant_id: str, bot_id: str) -> BotConfig:

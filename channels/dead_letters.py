@@ -97,7 +97,7 @@ def _owner(db: Transaction, tenant_id: str, letter: DeadLetter, arrival: Arrival
     """Whose it is by now: of a tenant's letter that tenant's number, of the operator's whoever has connected it."""
     if tenant_id == NOBODY:
         found = (
-            numbers.whose(db, letter.provider, arrival.account)
+            numbers.whose(db, letter.provider, arrival.account, arrival.business)
             if arrival.account
             else numbers.whose_business(db, letter.provider, arrival.business)
         )

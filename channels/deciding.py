@@ -24,6 +24,8 @@ HOUR_US: Final = 60 * MINUTE_US
 SHUT_EARLY_US: Final = MINUTE_US
 #: A conversation in which a bot answers so often in so short a time is one of two machines.
 LOOP_TURNS: Final = 20
+#: Of those that begin not every one is answered, and only that is paid for: this is what may be begun in that time.
+LOOP_BEGUN: Final = 60
 LOOP_US: Final = 10 * MINUTE_US
 #: Each kind of notice is sent to a contact at most once in so long.
 GAPS_US: Final[Mapping[str, int]] = {
@@ -61,6 +63,8 @@ class Situation:
     inputs: Sequence[StoredMessage]
     #: Turns of this conversation that were answered within `LOOP_US`.
     answered_lately: int = 0
+    #: All that began in that time, also those that made room for another or whose messages were taken back.
+    begun_lately: int = 0
     #: The organisation's own numbers: their bots do not talk to each other.
     own_phones: frozenset[str] = frozenset()
     #: Some model of this bot sees images.
@@ -85,25 +89,9 @@ class Verdict:
 
 def decide(situation: Situation) -> Verdict:
     """What to do about the messages that wait."""
-    inputs, config, now = situation.inputs, situation.config, situation.now_us
-    if not inputs:
+    if not situation.inputs:
         return Verdict()
-    reason = _silent(situation)
-    if reason:
-        return Verdict(aside=_all(inputs, reason))
-    newest_us = max(message.provider_us for message in inputs)
-    if situation.contact.window_us - SHUT_EARLY_US <= now:
-        return Verdict(aside=_all(inputs, "window_closed"), flag="window_closed", template=True)
-    if now - newest_us > config.too_late_minutes * MINUTE_US:
-        return Verdict(aside=_all(inputs, "too_late"), flag="too_late")
-    if situation.contact.phone in situation.own_phones:
-        return Verdict(aside=_all(inputs, "loop"))
-    if situation.answered_lately >= LOOP_TURNS:
-        return Verdict(aside=_all(inputs, "loop"), hand_over=True, flag="loop")
-    if any(_asks_for_person(message, config) for message in inputs):
-        notices = (Notice("handoff", config.handoff_message),)
-        return Verdict(aside=_all(inputs, "handoff"), notices=notices, hand_over=True, flag="handoff")
-    return _sorted_out(situation, late=now - newest_us > config.late_minutes * MINUTE_US)
+    return _past(situation) or _not_for_the_model(situation) or _sorted_out(situation)
 
 
 def turn_id(conversation_id: str, inputs: Sequence[StoredMessage]) -> str:
@@ -133,8 +121,40 @@ def _silent(situation: Situation) -> str:
     return "" if situation.conversation.autoreply else "human"
 
 
-def _sorted_out(situation: Situation, *, late: bool) -> Verdict:
+def _past(situation: Situation) -> Verdict | None:
+    """The bot may not answer, or it is too late to."""
+    inputs, now = situation.inputs, situation.now_us
+    reason = _silent(situation)
+    if reason:
+        return Verdict(aside=_all(inputs, reason))
+    if situation.contact.window_us - SHUT_EARLY_US <= now:
+        return Verdict(aside=_all(inputs, "window_closed"), flag="window_closed", template=True)
+    if _age_us(situation) > situation.config.too_late_minutes * MINUTE_US:
+        return Verdict(aside=_all(inputs, "too_late"), flag="too_late")
+    return None
+
+
+def _not_for_the_model(situation: Situation) -> Verdict | None:
+    """Another machine writes, or somebody who wants a person."""
+    inputs, config = situation.inputs, situation.config
+    if situation.contact.phone in situation.own_phones:
+        return Verdict(aside=_all(inputs, "loop"))
+    if situation.answered_lately >= LOOP_TURNS or situation.begun_lately >= LOOP_BEGUN:
+        return Verdict(aside=_all(inputs, "loop"), hand_over=True, flag="loop")
+    if any(_asks_for_person(message, config) for message in inputs):
+        notices = (Notice("handoff", config.handoff_message),)
+        return Verdict(aside=_all(inputs, "handoff"), notices=notices, hand_over=True, flag="handoff")
+    return None
+
+
+def _age_us(situation: Situation) -> int:
+    """Of the newest message."""
+    return situation.now_us - max(message.provider_us for message in situation.inputs)
+
+
+def _sorted_out(situation: Situation) -> Verdict:
     config, bot = situation.config, situation.bot
+    late = _age_us(situation) > config.late_minutes * MINUTE_US
     wanted: list[StoredMessage] = []
     aside: dict[str, str] = {}
     notices: dict[str, Notice] = {}

@@ -18,9 +18,8 @@ from app.core.call_facts import Marks
 from app.core.errors import Problem
 from app.core.identity import Clock, Principal
 from app.core.transcription import TranscriptionRequest
-from app.observability.facts import CallFacts
 from app.providers.whatsapp.line import File, FileWanted, Line, MediaUnavailable
-from app.storage import bot_turns, media
+from app.storage import bot_turns, media, sent_messages
 from app.storage.conversations import StoredMessage
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Ending
@@ -29,13 +28,20 @@ from app.usecases.settling import Beside
 from app.usecases.sink import Served
 from app.usecases.transcribe import AudioServices, Understood, plan_transcription, run_transcription
 from app.usecases.upload import Upload
-from channels.asking import ENDPOINT, as_bot
+from channels.asking import as_bot, facts_of
 from channels.closing import Begun
 from channels.media import MediaStore
 
 log = structlog.get_logger(__name__)
 LARGEST: Final = 16 * 1024 * 1024
 LARGEST_IMAGE: Final = 5 * 1024 * 1024
+#: Of a recording.
+LONGEST_MS: Final = 300_000
+#: Recordings that one process holds at a time.
+HEARD_AT_ONCE: Final = 32
+#: Images that the model is shown in one turn, and bytes of them.
+MOST_IMAGES: Final = 5
+MOST_SEEN: Final = 8 * 1024 * 1024
 FETCH_S: Final = 20.0
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 #: What a recording can be refused of before or by a model without anybody being at fault: it was not understood.
@@ -60,6 +66,7 @@ class Ears:
         self._store = store
         self._audio = audio
         self._clock = clock
+        self._room = trio.CapacityLimiter(HEARD_AT_ONCE)
 
     async def image(self, tenant_id: str, line: Line, message: StoredMessage) -> Heard:
         """The message with its image; without where it cannot be had."""
@@ -71,13 +78,14 @@ class Ears:
 
     async def voice(self, begun: Begun, line: Line, message: StoredMessage) -> Heard:
         """The message with its transcript for its text. Raises Problem when it cannot be paid for, or not now."""
-        details = _details(message)
-        if details.get("transcript"):
-            return Heard(message, understood=bool(message.content.strip()))
         tenant_id = begun.tenant_id
+        message = await self._as_it_is(tenant_id, message)
+        if _details(message).get("transcript"):
+            return Heard(message, understood=bool(message.content.strip()))
         try:
-            file = await self._file(tenant_id, line, message, LARGEST)
-            text = await self._transcript(begun, message, file)
+            async with self._room:
+                file = await self._file(tenant_id, line, message, LARGEST)
+                text = await self._transcript(begun, message, file)
         except MediaUnavailable as gone:
             log.info("media.unavailable", message=message.id, reason=str(gone))
             return Heard(message, understood=False)
@@ -89,6 +97,11 @@ class Ears:
         if not text.strip():
             return Heard(message, understood=False)
         return Heard(message._replace(content=text))
+
+    async def _as_it_is(self, tenant_id: str, message: StoredMessage) -> StoredMessage:
+        """By now it may be understood: the turn may have waited for another one's sake."""
+        found = await self._db.read(tenant_id, lambda db: sent_messages.find_message(db, tenant_id, message.id))
+        return found or message
 
     async def _file(self, tenant_id: str, line: Line, message: StoredMessage, cap: int) -> File:
         """Ours, if it was kept already, else the provider's, kept from now on."""
@@ -135,10 +148,12 @@ class Ears:
         try:
             await upload.write(file.data)
             await upload.finish()
+            if (await upload.measure()).length_ms > LONGEST_MS:
+                raise Problem("invalid_value", "The recording is too long.")
 
             async def transcribe(principal: Principal) -> str:
                 plan = plan_transcription(self._audio, principal, wish)
-                facts = CallFacts(begun.turn_id, ENDPOINT, trio.current_time(), operation="transcription", marks=marks)
+                facts = facts_of(marks, "transcription")
                 done = await run_transcription(self._audio, principal, plan, wish, upload, facts, keep)
                 return done.answer.transcript.text.strip()
 

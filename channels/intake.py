@@ -104,7 +104,8 @@ class Intake:
         self._check_public()
         params = _form(body)
         read = twilio.read(params)
-        found = await self._db.read(EVERY_TENANT, lambda db: numbers.whose(db, "twilio", read.account))
+        account, business = read.account, _business(read)
+        found = await self._db.read(EVERY_TENANT, lambda db: numbers.whose(db, "twilio", account, business))
         if found is None:
             raise Unsigned
         return await self._take_twilio(found, target, params, signature, read)
@@ -169,7 +170,7 @@ class Intake:
 
 def _whose(db: Transaction, names: set[tuple[str, str]]) -> dict[tuple[str, str], Owned]:
     found = {
-        (account, business): numbers.whose(db, "meta", account)
+        (account, business): numbers.whose(db, "meta", account, business)
         if account
         else numbers.whose_business(db, "meta", business)
         for account, business in names

@@ -6,8 +6,13 @@ request to the provider that is under way is let go to its end (channels.md sect
 
 from __future__ import annotations
 
+from typing import Final
+
 from app.storage import bot_turns, conversations, lanes, sends
 from app.storage.database import Transaction
+
+#: The flag of a conversation that the plan has no room for; people cannot take it away.
+CAP: Final = "cap"
 
 
 def silence(
@@ -28,7 +33,7 @@ def resume(db: Transaction, tenant_id: str, conversation_id: str, at_us: int) ->
     """The bot answers the user's next message again."""
     conversations.set_autoreply(db, tenant_id, conversation_id, True, at_us)
     conversations.set_status(db, tenant_id, conversation_id, "active", at_us)
-    conversations.set_flag(db, tenant_id, conversation_id, "")
+    conversations.clear_flag(db, tenant_id, conversation_id, kept=CAP)
     conversations.set_failed_turns(db, tenant_id, conversation_id, 0)
 
 

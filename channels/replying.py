@@ -15,7 +15,7 @@ import trio
 
 from app.core.bot_config import BotConfig
 from app.core.call_facts import Marks
-from app.core.errors import UpstreamError
+from app.core.errors import Problem, UpstreamError
 from app.core.identity import Clock, Principal
 from app.providers.whatsapp.line import Line
 from app.storage import bot_turns
@@ -27,8 +27,8 @@ from channels import closing, people
 from channels.asking import NOTHING_TO_SEND, Answer, Settling, ToolCall, as_bot
 from channels.closing import Begun
 from channels.deciding import Notice
-from channels.hearing import Ears, Heard, is_image, lost
-from channels.last_words import are_readable, last_words, saying
+from channels.hearing import Ears, Heard, Sight, is_image, lost
+from channels.last_words import LastWords, are_readable, last_words, saying
 from channels.prompt import BotPrompt, chat_body
 from channels.tools import ToolCase, Tools, definitions
 from channels.voicing import wants_voice
@@ -84,26 +84,33 @@ class Replier:
         gone = lost(heard)
         if not gone:
             return begun, heard
-        return await self._set_aside(begun, gone), [each for each in heard if each.message not in gone]
+        ids = {message.id for message in gone}
+        return await self._set_aside(begun, gone), [each for each in heard if each.message.id not in ids]
 
     async def _hear(self, begun: Begun, line: Line) -> list[Heard]:
         situation = begun.situation
         kind_of_bot = "" if situation.bot is None else situation.bot.type
-        heard = []
-        for message in begun.inputs:
+        # What the model is not shown of a burst is not fetched, understood and charged either.
+        heard = [Heard(message) for message in begun.inputs[:-MOST_INPUTS]]
+        seen = Sight()
+        for message in begun.inputs[-MOST_INPUTS:]:
             kind = answerable(message, kind_of_bot, situation.config, can_see=situation.can_see)
+            since = trio.current_time()
             if kind == "image":
-                heard.append(await self._services.ears.image(begun.tenant_id, line, message))
+                heard.append(seen.limited(await self._services.ears.image(begun.tenant_id, line, message)))
             elif kind == "voice":
                 heard.append(await self._services.ears.voice(begun, line, message))
             else:
                 heard.append(Heard(message))
+                continue
+            begun.spend("heard", trio.current_time() - since)
         return heard
 
     async def _set_aside(self, begun: Begun, gone: Sequence[StoredMessage]) -> Begun:
         """Say that this was not understood; what is left of the turn."""
         at = self._services.clock()
-        left = [message for message in begun.inputs if message not in gone]
+        ids = {message.id for message in gone}
+        left = [message for message in begun.inputs if message.id not in ids]
         situation = closing.later(begun.situation, at)
         config = situation.config
         unseen = [message.id for message in gone if is_image(message)]
@@ -117,7 +124,7 @@ class Replier:
             bot_turns.dispose(db, begun.tenant_id, unseen, "unsupported", begun.turn_id)
             closing.tell(db, begun.place, situation, words, begun.turn_id)
             if not left:
-                bot_turns.end_turn(db, begun.tenant_id, begun.turn_id, "dropped", "unheard", at)
+                closing.drop(db, begun, "unheard", at)
 
         await self._db.write(begun.tenant_id, write)
         return replace(begun, inputs=left)
@@ -134,9 +141,12 @@ class Replier:
             if number > MOST_ROUNDS:
                 body.pop("tools", None)
             asked = await self._leg(begun, number, body, may_restart=may_restart)
-            if last_words(asked, begun.situation.config) is not None:
+            if self._words(begun, number, asked) is not None:
                 return
-            body["messages"] = [*body["messages"], _said(asked), *await self._run_all(begun, number, asked.calls)]
+            since = trio.current_time()
+            results = await self._run_all(begun, number, asked.calls)
+            begun.spend("functions", trio.current_time() - since)
+            body["messages"] = [*body["messages"], _said(asked), *results]
         raise AssertionError("without functions every answer is the last")
 
     def _prompt(self, begun: Begun, *, sees: bool) -> BotPrompt:
@@ -171,47 +181,84 @@ class Replier:
         """One question to the model, or its answer from the record."""
         name = f"llm:{number}"
         if name in begun.legs:
-            return msgspec.json.decode(begun.legs[name], type=Answer)
+            return await self._recorded(begun, number, msgspec.json.decode(begun.legs[name], type=Answer))
         began = trio.current_time()
 
         def settling(answer: Answer) -> Beside:
-            words = last_words(answer, begun.situation.config)
-            if words is not None and not are_readable(begun, words):
-                raise UpstreamError("upstream_error", NOTHING_TO_SEND, retry="once", detail="no words")
-            ms = round((trio.current_time() - began) * 1000)
-            return partial(self._write_leg, begun, name, answer, ms, may_restart)
+            words = self._words(begun, number, answer)
+            asked = replace(begun, spent_ms={**begun.spent_ms})
+            asked.spend("model", trio.current_time() - began)
+            return partial(self._write_leg, asked, name, answer, words, may_restart)
 
         marks = Marks(begun.place.conversation_id, begun.turn_id)
         answer = await self._as_bot(begun, lambda principal: self._services.ask(principal, body, marks, settling))
+        begun.spend("model", trio.current_time() - began)
         begun.legs[name] = _kept(answer)
         return answer
 
+    async def _recorded(self, begun: Begun, number: int, answer: Answer) -> Answer:
+        """An answer from the record. One that called a function ends the turn if the bot takes that for its last words
+        by now.
+        """
+        words = self._words(begun, number, answer)
+        if words is not None:
+
+            def write(db: Transaction) -> None:
+                closing.check_ours(db, begun, may_restart=False)
+                self._say(begun, f"llm:{number}", answer, words, db)
+
+            await self._db.write(begun.tenant_id, write)
+        return answer
+
+    @staticmethod
+    def _words(begun: Begun, number: int, answer: Answer) -> LastWords | None:
+        """Those that end the turn; None when functions are to be run first. Raises UpstreamError for none at all."""
+        words = last_words(answer, begun.situation.config)
+        if words is None if number > MOST_ROUNDS else words is not None and not are_readable(begun, words):
+            raise UpstreamError("upstream_error", NOTHING_TO_SEND, retry="once", detail="no words")
+        return words
+
     def _write_leg(
-        self, begun: Begun, name: str, answer: Answer, ms: int, may_restart: bool, db: Transaction, _ending: Ending
+        self,
+        begun: Begun,
+        name: str,
+        answer: Answer,
+        words: LastWords | None,
+        may_restart: bool,
+        db: Transaction,
+        _ending: Ending,
     ) -> None:
         """In the transaction of the charge: the leg, and with the last one the whole end of the turn."""
         at = self._services.clock()
         closing.check_ours(db, begun, may_restart=may_restart)
         bot_turns.put_leg(db, begun.tenant_id, begun.turn_id, name, answer.call_id, _kept(answer), at)
-        words = last_words(answer, begun.situation.config)
-        if words is None:
-            return
-        facts = {"model": answer.model, "model_ms": ms, "legs": name}
+        if words is not None:
+            self._say(begun, name, answer, words, db)
+
+    def _say(self, begun: Begun, name: str, answer: Answer, words: LastWords, db: Transaction) -> None:
+        at, place = self._services.clock(), begun.place
+        facts = {"model": answer.model, "legs": name}
         closing.answer(db, begun, saying(begun, answer, words), facts, at)
         if words.hands_over:
-            place = begun.place
             people.hand_over(db, place.tenant_id, place.conversation_id, at, flag="handoff")
 
     async def _run_all(self, begun: Begun, number: int, calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-        """Run the functions of one round side by side; what the model is told of each, in its order."""
+        """Run the functions of one round side by side; what the model is told of each, in its order. Raises Problem."""
         results: dict[int, str] = {}
+        failures: list[Problem] = []
 
         async def run(index: int, call: ToolCall) -> None:
-            results[index] = await self._run(begun, f"{number}:{index}", call)
+            try:
+                results[index] = await self._run(begun, f"{number}:{index}", call)
+            except Problem as problem:
+                failures.append(problem)
+                nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             for index, call in enumerate(calls[:MOST_CALLS]):
                 nursery.start_soon(run, index, call)
+        if failures:
+            raise failures[0]
         return [
             {"role": "tool", "tool_call_id": call.id, "content": results.get(index, TOO_MANY)}
             for index, call in enumerate(calls)

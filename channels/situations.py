@@ -26,6 +26,7 @@ def read_situation(db: Transaction, tenant_id: str, conversation_id: str, now_us
         return None
     bot = bots.find_bot(db, tenant_id, conversation.bot_id)
     config = read_config({} if bot is None else msgspec.json.decode(bot.config))
+    begun, answered = bot_turns.since(db, tenant_id, conversation_id, now_us - LOOP_US)
     return Situation(
         now_us=now_us,
         conversation=conversation,
@@ -34,7 +35,8 @@ def read_situation(db: Transaction, tenant_id: str, conversation_id: str, now_us
         number=number,
         contact=contact,
         inputs=bot_turns.open_inputs(db, tenant_id, conversation_id),
-        answered_lately=bot_turns.answered_since(db, tenant_id, conversation_id, now_us - LOOP_US),
+        answered_lately=answered,
+        begun_lately=begun,
         own_phones=frozenset(each.phone for each in numbers.list_numbers(db, tenant_id) if each.phone),
         can_see=sees(config),
     )

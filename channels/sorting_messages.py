@@ -21,7 +21,8 @@ from app.storage.numbers import StoredNumber
 from app.storage.outbox import emit
 from channels import people
 from channels.contacts import find_or_make
-from channels.conversing import CAP, config_of, place
+from channels.conversing import config_of, place
+from channels.people import CAP
 from channels.sorting import DONE, NO_BOT, NO_SENDER, SECOND_US, Sorted, Sorting
 from channels.whatsapp.updates import CHOICES, Call, Echo, Message
 

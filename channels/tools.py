@@ -20,7 +20,6 @@ from app.core.errors import Problem
 from app.core.identity import Principal
 from app.core.search import parse_search
 from app.core.webhooks import signature
-from app.observability.facts import CallFacts
 from app.providers.receivers import Unreachable
 from app.providers.wire import Headers
 from app.usecases.deliveries import Way
@@ -28,7 +27,7 @@ from app.usecases.search import Answer as SearchAnswer
 from app.usecases.search import SearchServices, run_search
 from app.usecases.settling import Beside
 from app.usecases.sink import Served
-from channels.asking import ENDPOINT, ToolCall
+from channels.asking import ToolCall, facts_of
 
 log = structlog.get_logger(__name__)
 HANDOFF: Final = "handoff"
@@ -153,7 +152,7 @@ class Tools:
             search = parse_search(msgspec.json.encode({"query": query, "num_results": RESULTS}))
         except (msgspec.DecodeError, Problem):
             return _error("query must be a text to search for"), False
-        facts = CallFacts(case.marks.trace_id, ENDPOINT, trio.current_time(), operation="search", marks=case.marks)
+        facts = facts_of(case.marks, "search")
 
         def beside(answer: SearchAnswer, served: Served) -> Beside:
             return case.keep(_found(answer), served.id)

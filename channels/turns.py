@@ -7,23 +7,25 @@ messages that waited and what goes out are one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import structlog
 import trio
 
 from app.core.bot_config import BotConfig
 from app.core.errors import Problem
 from app.core.identity import Clock
+from app.observability.channels import PARTS, ChannelMetrics
 from app.providers.whatsapp.line import Line
-from app.storage import lanes
+from app.storage import bot_turns, lanes
 from app.storage.database import Database, Transaction
 from channels import closing
 from channels.bell import Bell
-from channels.closing import Begun, Overtaken
+from channels.closing import Begun, Over, Overtaken
 from channels.hearing import Heard
 from channels.lanes import Nudge
 from channels.lines import Lines
@@ -55,6 +57,7 @@ class TurnServices:
     #: Of the service that sends.
     senders: Bell
     clock: Clock
+    metrics: ChannelMetrics = field(default_factory=ChannelMetrics)
 
 
 class Turns:
@@ -66,6 +69,14 @@ class Turns:
 
     async def run(self, tenant_id: str, conversation_id: str, owner: str, nudge: Nudge) -> int:
         """Answer until nothing waits; how many changes of the lane are dealt with. Raises Problem, Overtaken."""
+        metrics = self._services.metrics
+        metrics.running += 1
+        try:
+            return await self._run(tenant_id, conversation_id, owner, nudge)
+        finally:
+            metrics.running -= 1
+
+    async def _run(self, tenant_id: str, conversation_id: str, owner: str, nudge: Nudge) -> int:
         services = self._services
         await services.voice.finish(tenant_id, conversation_id)
         for restarts in range(MOST_RESTARTS + 1):
@@ -73,23 +84,39 @@ class Turns:
             begin = partial(_begin, tenant_id, conversation_id, owner, at, services.sees)
             begun = await self._db.write(tenant_id, begin)
             services.senders.ring()
-            if isinstance(begun, int):
-                return begun
+            if isinstance(begun, Over):
+                await self._tell(tenant_id, begun.turn_id)
+                return begun.seen
+            ended, more = True, False
             try:
                 await _Run(services, begun, nudge, may_restart=restarts < MOST_RESTARTS).answer()
             except Overtaken as overtaken:
-                await self._give_up(begun, overtaken.why)
-                if overtaken.why == closing.MORE:
-                    await self._wait_for_more(begun)
-                    continue
+                more = overtaken.why == closing.MORE
+                ended = await self._give_up(begun, overtaken.why)
             services.senders.ring()
+            if ended:
+                await self._tell(tenant_id, begun.turn_id)
+            if more:
+                await self._wait_for_more(begun)
+                continue
             await services.voice.finish(tenant_id, conversation_id)
             return begun.seen
         raise AssertionError("the last run makes no room")
 
-    async def _give_up(self, begun: Begun, why: str) -> None:
+    async def _give_up(self, begun: Begun, why: str) -> bool:
         at = self._services.clock()
-        await self._db.write(begun.tenant_id, lambda db: closing.give_up(db, begun, why, at), durable=False)
+        return await self._db.write(begun.tenant_id, lambda db: closing.give_up(db, begun, why, at), durable=False)
+
+    async def _tell(self, tenant_id: str, turn_id: str) -> None:
+        """Count a turn that this process has ended, as it is written down."""
+        if not turn_id:
+            return
+        try:
+            turn = await self._db.read(tenant_id, lambda db: bot_turns.find_turn(db, tenant_id, turn_id))
+        except Problem:  # a figure is lost, an answer must not be
+            return
+        if turn is not None and turn.ended_us is not None:
+            self._services.metrics.turn_ended(turn.state, turn.reason, parts_of(turn.facts))
 
     async def _wait_for_more(self, begun: Begun) -> None:
         """Until the user has been silent for as long as a turn waits."""
@@ -181,9 +208,15 @@ class _Run:
         await self._services.db.write(self._begun.tenant_id, partial(_fail, self._begun, reason, at, self._may_restart))
 
 
+def parts_of(facts: str) -> Mapping[str, int]:
+    """How long each part of a turn took, in milliseconds, of the facts that are kept of it."""
+    told = msgspec.json.decode(facts, type=dict[str, Any])
+    return {part: told[f"{part}_ms"] for part in PARTS if f"{part}_ms" in told}
+
+
 def _begin(
     tenant_id: str, conversation_id: str, owner: str, at_us: int, sees: Callable[[BotConfig], bool], db: Transaction
-) -> Begun | int:
+) -> Begun | Over:
     return closing.begin(db, tenant_id, conversation_id, owner, at_us, sees)
 
 

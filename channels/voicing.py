@@ -18,7 +18,6 @@ from app.core.call_facts import Marks
 from app.core.errors import Problem
 from app.core.identity import Clock, Principal
 from app.core.speech import CONTENT_TYPES, SpeechRequest
-from app.observability.facts import CallFacts
 from app.providers.whatsapp.line import File, MediaContent, TextContent
 from app.storage import bot_turns, media, send_moves, sends
 from app.storage.conversations import StoredMessage
@@ -30,7 +29,7 @@ from app.usecases.sink import Served
 from app.usecases.speak import Spoken, run_speech
 from app.usecases.transcribe import AudioServices
 from channels import contents
-from channels.asking import ENDPOINT, as_bot
+from channels.asking import as_bot, facts_of
 from channels.bell import Bell
 from channels.closing import Begun
 from channels.hearing import LANGUAGE
@@ -119,7 +118,7 @@ class Voice:
         sound = _Sound(tenant_id, send.turn_id, at)
 
         async def speak(principal: Principal) -> None:
-            facts = CallFacts(send.turn_id, ENDPOINT, trio.current_time(), operation="speech", marks=marks)
+            facts = facts_of(marks, "speech")
             await run_speech(self._audio, principal, wish, sound, facts)
 
         await as_bot(self._db, tenant_id, situation.bot.id, self._clock, speak)

@@ -23,6 +23,7 @@ from catalog.catalog import Catalog
 from scripts.simulator import server as simulator
 from scripts.simulator.book import Book
 from scripts.simulator.settings import Settings as SimulatorSettings
+from scripts.simulator.whatsapp.phones import Phones
 from tests.databases import sqlite_url
 
 SECRET = Secret("a secret for tests only")
@@ -48,6 +49,8 @@ class House:
     simulator_url: str
     book: Book
     shutdown: trio.Event = field(default_factory=trio.Event)
+    #: WhatsApp as the simulator plays it.
+    phones: Phones = field(default_factory=Phones)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -87,6 +90,9 @@ def pointed_at(simulator_url: str, settings: Settings) -> Settings:
         brave_api_key=Secret("simulated"),
         brave_base_url=f"{simulator_url}/brave",
         searxng_base_url=f"{simulator_url}/searxng",
+        meta_graph_url=f"{simulator_url}/graph/v25.0",
+        twilio_api_url=f"{simulator_url}/twilio",
+        twilio_messaging_url=f"{simulator_url}/twilio",
     )
 
 
@@ -98,6 +104,7 @@ class Ground:
     customer: Customer
     simulator_url: str
     book: Book
+    phones: Phones = field(default_factory=Phones)
 
 
 @asynccontextmanager
@@ -108,10 +115,11 @@ async def open_ground(
 
     `customer` goes to `add_customer`, the rest to `Settings`.
     """
-    book = Book()
+    book, phones = Book(), Phones()
     with TemporaryDirectory(prefix="gateway-blobs-") as blobs:
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(partial(simulator.serve, settings=SimulatorSettings(), book=book))
+            serve = partial(simulator.serve, settings=SimulatorSettings(), book=book, phones=phones)
+            url = await nursery.start(serve)
             database_url = where if isinstance(where, str) else sqlite_url(where)
             base = Settings(
                 database_url=database_url,
@@ -126,7 +134,7 @@ async def open_ground(
             async with open_storage(unhurried) as db:
                 await db.write(EVERY_TENANT, lambda t: models.seed(t, Catalog.load()))
                 made = await db.write(EVERY_TENANT, lambda t: add_customer(t, **(customer or {})))
-            yield Ground(settings, made, url, book)
+            yield Ground(settings, made, url, book, phones)
             nursery.cancel_scope.cancel()
 
 
@@ -144,6 +152,8 @@ async def open_house(
             ended.set()
 
         urls = await nursery.start(run)
-        yield House(urls[0], ground.settings, ground.customer, ground.simulator_url, ground.book, shutdown)
+        yield House(
+            urls[0], ground.settings, ground.customer, ground.simulator_url, ground.book, shutdown, ground.phones
+        )
         shutdown.set()
         await ended.wait()

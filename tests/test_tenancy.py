@@ -19,11 +19,20 @@ EXCEPTIONS = {
     "catalog": dict.fromkeys(
         ("stored_digest", "stored_documents", "compare", "store", "set_digest"), "the catalog is one for all tenants"
     ),
+    "channel_sums": dict.fromkeys(
+        ("sums", "_inbox", "_letters", "_lanes", "_sends", "_numbers_in_error"), "numbers for the operator"
+    ),
+    "conversation_ages": {"quiet": "which conversations may be over; whose they are comes back with each"},
+    "dead_letters": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "deliveries": {
         "give_up": "fails what has waited for too long, whose ever it is; says how many",
         "sweep": "deletes what is past its time, whose ever it is; says how many",
     },
     "images": {"sweep": "deletes what is past its time, whose ever it is; tells whose, so that its file goes too"},
+    "inbox": {
+        "waiting": "any process sorts what waits; whose it is comes back with each",
+        "sweep": "deletes what is past its time, whose ever it is; says how many",
+    },
     "invitations": {
         "find_invited": "the digest of an invitation tells the tenant",
         "sweep": "deletes what is over, whose ever it is; says how many",
@@ -42,12 +51,21 @@ EXCEPTIONS = {
     "lanes": dict.fromkeys(
         ("due", "next_due", "touched"), "any process answers whoever waits; whose they are comes back with each"
     ),
+    "media": {"sweep": "deletes what is past its time, whose ever it is; tells whose, so that its file goes too"},
     "members": {"find_by_email": "an address belongs to one tenant, as a credential does"},
     "migrations": dict.fromkeys(("schema_version", "migrate_job", "moved_to"), "the schema is one for all tenants"),
-    "numbers": dict.fromkeys(("whose", "whose_id"), "the number that a webhook came for tells the tenant"),
+    "numbers": {
+        **dict.fromkeys(("whose", "whose_id", "whose_business"), "the number that a webhook came for tells the tenant"),
+        "knows_verify_digest": "a webhook is subscribed with some number's token; says yes or no",
+    },
     "outbox": {"queues": "which webhooks have something to send; whose they are comes back with each"},
     "responses": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "postgres_role": {"unbound_role": "who we are to the database; reads no row of ours"},
+    "send_queue": {
+        "queues": "which numbers have something to send; whose they are comes back with each",
+        "overdue": "what nobody has heard of for too long; whose it is comes back with each",
+        "to_charge": "what has arrived and is to be paid for; whose it is comes back with each",
+    },
     "sessions": {
         **dict.fromkeys(("find_visitor", "find_session"), "the digest of a credential tells the tenant"),
         "sweep": "deletes what is over, whose ever it is; says how many",
@@ -81,6 +99,7 @@ EVERY_TENANT_PLACES: Final = {
         "BooksWatch.count": "three numbers for the operator",
         "BooksWatch.go_round": "which tenants there are; each is then looked at by itself",
     },
+    "app/usecases/channel_watch.py": {"ChannelWatch.look": "numbers for the operator"},
     "app/usecases/image_history.py": {"ImageHistory.sweep": "deletes what is past its time, whose ever it is"},
     "app/usecases/idempotency.py": {"Idempotency.sweep": "deletes what is past its time, whose ever it is"},
     "app/usecases/deliveries.py": {"Deliveries._look": "what is due; each is then taken up within its tenant"},
@@ -95,6 +114,26 @@ EVERY_TENANT_PLACES: Final = {
         ("Sessions.check", "Sessions.close"), "the digest of a credential tells the tenant"
     ),
     "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
+    "channels/dead_letters.py": {"DeadLetters.replay": "the operator's letters: the number tells the tenant by now"},
+    "channels/intake.py": {
+        "Intake.verify_shared": "says yes or no",
+        "Intake.take_shared_meta": "the number that a webhook came for tells the tenant",
+        "Intake.take_shared_twilio": "the number that a webhook came for tells the tenant",
+        "Intake._number": "the number in the URL tells the tenant",
+    },
+    "channels/keeping.py": {"keep": "what one webhook has brought for many tenants is kept together or not at all"},
+    "channels/lanes.py": {"Lanes._look": "what is due; each is then answered within its tenant"},
+    "channels/media.py": {"MediaStore.sweep": "deletes what is past its time, whose ever it is"},
+    "channels/reconciling.py": {"Reconciler.look": "what is overdue; each is then dealt with within its tenant"},
+    "channels/senders.py": {"Senders._look": "what is due; each is then taken up within its tenant"},
+    "channels/template_charges.py": {"TemplateCharges.look": "what is to be paid; each is then charged in its tenant"},
+    "channels/sorter.py": {"Sorter._look": "what waits; it is then sorted within its tenant"},
+    "channels/upkeep.py": {
+        "ChannelUpkeep.end_idle": "which conversations may be over; each is then ended within its tenant",
+        "ChannelUpkeep.sweep_inbox": "deletes what is past its time, whose ever it is",
+        "ChannelUpkeep.sweep_letters": "deletes what is past its time, whose ever it is",
+    },
+    "channels/connections.py": {"Connections._confirm": "a number is one organisation's among all; says yes or no"},
     "scripts/launching/demo.py": dict.fromkeys(("open_demo", "_works"), "whose the key in run.json is, if anybody's"),
     "scripts/seeding/target.py": {"Target.write": "a seed file makes many tenants, all of them or none"},
     "scripts/seeding/write.py": {"_hash_new_passwords": "an address belongs to one tenant among all"},

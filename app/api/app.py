@@ -14,9 +14,12 @@ from app.api import (
     accounts,
     audio,
     bots,
+    channel_hooks,
+    channel_settings,
     chat,
     conversations,
     credits,
+    dead_letters,
     docs,
     embeddings,
     health,
@@ -24,12 +27,14 @@ from app.api import (
     keys,
     messages,
     models,
+    numbers,
     responses,
     search,
     status,
     team,
     usage,
     webhooks,
+    whatsapp,
 )
 from app.api.access_log import AccessLog
 from app.api.exchange import Exchange, ExchangeRules
@@ -50,6 +55,10 @@ PLATFORM: Final[tuple[Callable[[ApiServices], Platform], ...]] = (
     webhooks.platform,
     status.platform,
     usage.platform,
+    dead_letters.platform,
+    whatsapp.platform,
+    numbers.platform,
+    channel_settings.platform,
 )
 
 
@@ -91,6 +100,7 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
         audio.routes(services),
         responses.routes(services),
         status.routes(),
+        channel_hooks.routes(services),
         *(area.routes for area in areas),
         docs.routes(operation for area in areas for operation in area.operations),
     ):

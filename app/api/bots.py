@@ -7,6 +7,7 @@ from typing import Final
 from app.api.platform import Platform
 from app.api.services import ApiServices
 from app.core.bots import Bot, BotChange, BotPage, BotQuery, NewBot
+from app.core.deploying import DeployReport
 from app.core.identity import Visitor
 
 ALL: Final = "/api/v1/bots"
@@ -26,7 +27,8 @@ def platform(services: ApiServices) -> Platform:
     async def create_bot(visitor: Visitor, body: NewBot) -> Bot:
         """Create a bot.
 
-        Values of `config` whose names are those of credentials are encrypted, and read back as `[REDACTED]`.
+        Values of `config` whose names are those of credentials are encrypted, and read back as `[REDACTED]`. A bot
+        of WhatsApp answers at the number that `config.phone_number_id` names.
         """
         return await bots.create(visitor.tenant_id, body)
 
@@ -45,9 +47,14 @@ def platform(services: ApiServices) -> Platform:
         """Switch a bot on or off."""
         return await bots.toggle(visitor.tenant_id, bot_id)
 
+    @api.add("POST", f"{ONE}/deploy/verify", scope="bots:write", least="admin")
+    async def verify_bot_deployment(visitor: Visitor, bot_id: str) -> DeployReport:
+        """Check whether a bot can answer its customers, and say what is missing. Nothing is charged."""
+        return await services.office.readiness.check(visitor.tenant_id, bot_id)
+
     @api.add("DELETE", ONE, scope="bots:write", least="admin", status=204)
     async def delete_bot(visitor: Visitor, bot_id: str) -> None:
-        """Delete a bot. Its conversations stay; its prompt and secrets are gone."""
+        """Delete a bot. Its conversations stay; its prompt and secrets are gone, and its numbers have no bot."""
         await bots.delete(visitor.tenant_id, bot_id)
 
     return api

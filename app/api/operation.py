@@ -26,6 +26,8 @@ class Rules:
     """
 
     scope: str = ""
+    #: Another scope that opens it as well.
+    or_scope: str = ""
     least: Role = "agent"
     public: bool = False
     status: int = 200
@@ -34,6 +36,8 @@ class Rules:
     errors: tuple[str, ...] = ()
     #: The reply holds something that is shown once.
     secret: bool = False
+    #: A body that works, where none can be made from its required fields alone.
+    example: Any = field(default=None, hash=False)
 
     @property
     def entry(self) -> Entry:

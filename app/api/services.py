@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.api.exchange import Exchange
 from app.api.health import HealthServices
 from app.api.stream import StreamRules
 from app.storage.database import Database
@@ -26,6 +27,9 @@ from app.usecases.team import Team
 from app.usecases.transcribe import AudioServices
 from app.usecases.usage import Usage
 from app.usecases.webhooks import Webhooks
+from channels.dead_letters import DeadLetters
+from channels.intake import Intake
+from channels.office import Office
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +59,13 @@ class ApiServices:
     webhooks: Webhooks
     delivery_log: DeliveryLog
     usage: Usage
+    office: Office
+    intake: Intake
+    dead_letters: DeadLetters
     #: What links in answers begin with; "" takes each request's own.
     public_url: str = ""
+
+
+def address_of(services: ApiServices, exchange: Exchange) -> str:
+    """What links to this gateway begin with."""
+    return services.public_url or f"{exchange.scope['scheme']}://{exchange.host}"

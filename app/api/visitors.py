@@ -36,7 +36,7 @@ async def find_visitor(exchange: Exchange, operation: Operation, access: Access,
         if rules.entry == "session":
             raise Problem("session_required", NO_SESSION)
         visitor = Visitor(principal.tenant_id, key=principal)
-        if not visitor.has_scope(rules.scope):
+        if not any(visitor.has_scope(scope) for scope in (rules.scope, rules.or_scope) if scope):
             raise Problem("permission_denied", f"API key missing required scope: {rules.scope}")
         return visitor
     visitor = await sessions.check(token)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from app.core.bot_config import KNOWN
 from app.core.chat_fields import Body, Wire
 from app.core.errors import Problem
 from app.core.times import Cursor, PageSize
@@ -16,9 +17,11 @@ from app.core.times import Cursor, PageSize
 BotType = Literal["whatsapp", "whatsapp_voice", "inbound_call", "outbound_call", "ivr"]
 BotName = Annotated[str, Meta(min_length=1, max_length=255, examples=["Asha"])]
 SystemPrompt = Annotated[str, Meta(max_length=20_000)]
-CONFIG_MAX: Final = 16 * 1024
+CONFIG_MAX: Final = 64 * 1024
+#: What writes to people on WhatsApp.
+WHATSAPP: Final = ("whatsapp", "whatsapp_voice")
 REDACTED: Final = "[REDACTED]"
-#: Names of values that nobody reads back.
+#: Names of values that nobody reads back, unless it is known what they are.
 CREDENTIAL: Final = re.compile(r"token|secret|passw|credential|private|api_?key|auth", re.IGNORECASE)
 
 
@@ -77,7 +80,7 @@ def split_config(config: Mapping[str, Any], known: Mapping[str, str]) -> tuple[d
     shown: dict[str, Any] = {}
     secret: dict[str, str] = {}
     for name, value in config.items():
-        if value is None or not CREDENTIAL.search(name):
+        if value is None or name in KNOWN or not CREDENTIAL.search(name):
             if any(map(CREDENTIAL.search, _inner_names(value))):
                 message = f"config.{name[:80]} has a secret inside: put secrets into config itself, by their names."
                 raise Problem("invalid_value", message, "config")
@@ -91,6 +94,12 @@ def split_config(config: Mapping[str, Any], known: Mapping[str, str]) -> tuple[d
         else:
             secret[name] = value
     return shown, secret
+
+
+def phone_of(config: Mapping[str, Any]) -> str:
+    """The number that a configuration names: Meta's phone number id, or Twilio's number. "" for none."""
+    value = config.get("phone_number_id")
+    return value if isinstance(value, str) else ""
 
 
 def _inner_names(value: Any) -> Iterator[str]:

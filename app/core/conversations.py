@@ -57,6 +57,8 @@ class Conversation(msgspec.Struct, frozen=True):
     created_at: str
     updated_at: str
     bot_name: str
+    number_id: str | None
+    flag: Annotated[str | None, Meta(description="why a person should look at it")]
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -64,7 +66,19 @@ class ConversationPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class MessageFile(msgspec.Struct, frozen=True):
+    """What came or went with a message; one that `is_kept` can be had at the message's `/media`."""
+
+    media_type: str
+    name: str
+    is_kept: bool
+
+
 class Message(msgspec.Struct, frozen=True):
+    """`status` tells how far one of ours has come, `disposition` what became of one that came in: `open` until a turn
+    has taken it up, then `answered`, or why nothing answers it.
+    """
+
     id: str
     conversation_id: str
     role: Author
@@ -72,6 +86,25 @@ class Message(msgspec.Struct, frozen=True):
     message_type: str
     tokens_used: int
     created_at: str
+    status: str | None
+    author: Annotated[str | None, Meta(description="contact, bot, member, key, or phone: the business's own app")]
+    author_id: str | None
+    disposition: str | None
+    turn_id: str | None
+    wamid: Annotated[str | None, Meta(description="what the provider calls it")]
+    reply_to: Annotated[str | None, Meta(description="what the provider calls the message that it answers")]
+    choice_id: Annotated[str | None, Meta(description="of the button or row that was tapped")]
+    file: MessageFile | None
+    reactions: list[str]
+    is_edited: bool
+    is_deleted: bool
+    is_transcript: Annotated[bool, Meta(description="the content was spoken")]
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What the bot would say. It is not sent."""
+
+    draft: str
 
 
 class MessagePage(msgspec.Struct, frozen=True):

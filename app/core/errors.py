@@ -47,6 +47,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "idempotency_key_reused": (409, INVALID),
     "idempotency_in_progress": (409, INVALID),
     "request_too_large": (413, INVALID),
+    "window_closed": (422, INVALID),
     "rate_limit_exceeded": (429, RATE),
     "too_many_concurrent_requests": (429, RATE),
     "credits_held": (429, RATE),

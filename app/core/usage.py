@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,8 @@ LONGEST_DAYS: Final = 90
 #: Further on a page takes as long as reading all before it: then a cursor is the way.
 DEEPEST_OFFSET: Final = 10_000
 
+#: A template that a bot has sent is a `message`.
+Service = Category | Literal["message"]
 Days = Annotated[int, Meta(ge=1, le=LONGEST_DAYS, description="days in UTC, the current one included")]
 Moment = Annotated[str, Meta(max_length=40, description="a time in ISO-8601")]
 StatusCode = Annotated[int, Meta(ge=100, le=599)]
@@ -30,7 +32,7 @@ class LogFilter(Wire, frozen=True):
     days: Days | None = None
     start: Annotated[Moment | None, Meta(description="the first moment, inclusive")] = None
     end: Annotated[Moment | None, Meta(description="the last moment, exclusive")] = None
-    service: Category | None = None
+    service: Service | None = None
     model: Filter | None = None
     api_key_id: Filter | None = None
     status: Annotated[Group | StatusCode | None, Meta(description="a group, or a status code such as 429")] = None

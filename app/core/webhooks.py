@@ -19,6 +19,8 @@ Subscription = Literal[
     "conversation.ended",
     "message.received",
     "message.sent",
+    "message.status",
+    "message.failed",
     "voice_session.started",
     "voice_session.ended",
     "voice_session.failed",

@@ -12,6 +12,10 @@ from app.storage.database import Transaction
 CONVERSATIONS_BACK: Final = 5
 
 
+class LegTaken(Exception):
+    """Somebody else has paid for this leg of the turn, or done it."""
+
+
 class StoredTurn(NamedTuple):
     """One row. `inputs` is a JSON list of message ids; `facts` is JSON: how long each part took, the model."""
 
@@ -56,21 +60,40 @@ def end_turn(
     )
 
 
-def answered_since(db: Transaction, tenant_id: str, conversation_id: str, since_us: int) -> int:
-    """How many turns of this conversation were answered since then."""
-    sql = (
-        "SELECT COUNT(*) FROM turns WHERE tenant_id = ? AND conversation_id = ? AND created_at > ? "
-        "AND state = 'answered'"
+def paid_for(db: Transaction, tenant_id: str, conversation_id: str, since_us: int) -> StoredTurn | None:
+    """The newest turn since then that has done something and came to no end: its process died."""
+    row = db.one(
+        f"SELECT {_TURN} FROM turns t WHERE tenant_id = ? AND conversation_id = ? AND created_at > ? "
+        "AND state = 'running' AND EXISTS "
+        "(SELECT 1 FROM turn_legs l WHERE l.tenant_id = t.tenant_id AND l.turn_id = t.id) "
+        "ORDER BY created_at DESC LIMIT 1",
+        *(tenant_id, conversation_id, since_us),
     )
-    return int(db.all(sql, tenant_id, conversation_id, since_us)[0][0])
+    return None if row is None else StoredTurn(*row)
+
+
+def since(db: Transaction, tenant_id: str, conversation_id: str, since_us: int) -> tuple[int, int]:
+    """How many turns of this conversation have begun since then, and how many of these were answered."""
+    sql = (
+        "SELECT COUNT(*), COUNT(CASE WHEN state = 'answered' THEN 1 END) FROM turns "
+        "WHERE tenant_id = ? AND conversation_id = ? AND created_at > ?"
+    )
+    begun, answered = db.all(sql, tenant_id, conversation_id, since_us)[0]
+    return int(begun), int(answered)
 
 
 def put_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str, call_id: str, result: str, at_us: int) -> None:
-    """What a turn has paid for or done, once: a second one of that name is an error, which undoes its charge."""
-    db.do(
-        "INSERT INTO turn_legs (tenant_id, turn_id, leg, call_id, result, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+    """What a turn has paid for or done, once. The same one may be written again, by whoever was not told that it was.
+
+    Raises LegTaken for another one of that name, which undoes its charge.
+    """
+    row = db.one(
+        "INSERT INTO turn_legs (tenant_id, turn_id, leg, call_id, result, created_at) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (tenant_id, turn_id, leg) DO UPDATE SET call_id = turn_legs.call_id RETURNING call_id",
         *(tenant_id, turn_id, leg, call_id, result, at_us),
     )
+    if row is None or row[0] != call_id:
+        raise LegTaken(f"{turn_id} {leg}")
 
 
 def empty_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str) -> None:

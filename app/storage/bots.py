@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from app.core.times import Place
 from app.storage.database import Transaction
@@ -55,6 +58,17 @@ def list_bots(db: Transaction, tenant_id: str, *, kind: str | None, after: Place
         place = after
     rows = db.all(f"{_SELECT}{conditions} ORDER BY created_at DESC, id DESC LIMIT ?", *values, *place, limit)
     return [_bot(row) for row in rows]
+
+
+def find_by_phone(db: Transaction, tenant_id: str, account: str, kinds: Sequence[str]) -> str | None:
+    """The newest bot of these kinds whose configuration names this number as its `phone_number_id`."""
+    places = ", ".join("?" * len(kinds))
+    rows = db.all(
+        f"SELECT id, config FROM bots WHERE tenant_id = ? AND deleted_at IS NULL AND type IN ({places}) "
+        "AND config LIKE ? ORDER BY created_at DESC, id DESC",
+        *(tenant_id, *kinds, f'%"phone_number_id":"{account}"%'),
+    )
+    return next((row[0] for row in rows if msgspec.json.decode(row[1]).get("phone_number_id") == account), None)
 
 
 def update_bot(db: Transaction, tenant_id: str, bot: StoredBot) -> None:

@@ -137,9 +137,21 @@ def set_autoreply(db: Transaction, tenant_id: str, conversation_id: str, enabled
     return db.run(sql, int(enabled), at_us, tenant_id, conversation_id) > 0
 
 
+def set_updated(db: Transaction, tenant_id: str, conversation_id: str, at_us: int) -> None:
+    """Something was said in it."""
+    sql = "UPDATE conversations SET updated_at = ? WHERE tenant_id = ? AND id = ? AND updated_at < ?"
+    db.do(sql, at_us, tenant_id, conversation_id, at_us)
+
+
 def set_flag(db: Transaction, tenant_id: str, conversation_id: str, flag: str) -> None:
     """Why a person should look at it; "" when there is no reason any more."""
     db.do("UPDATE conversations SET flag = ? WHERE tenant_id = ? AND id = ?", flag, tenant_id, conversation_id)
+
+
+def clear_flag(db: Transaction, tenant_id: str, conversation_id: str, kept: str) -> None:
+    """Nobody needs to look at it any more; the flag `kept` stays."""
+    sql = "UPDATE conversations SET flag = '' WHERE tenant_id = ? AND id = ? AND flag <> ?"
+    db.do(sql, tenant_id, conversation_id, kept)
 
 
 def set_failed_turns(db: Transaction, tenant_id: str, conversation_id: str, count: int) -> None:
@@ -151,6 +163,14 @@ def set_failed_turns(db: Transaction, tenant_id: str, conversation_id: str, coun
 def insert_message(db: Transaction, tenant_id: str, message: StoredMessage) -> None:
     places = ", ".join("?" * (1 + len(message)))
     db.do(f"INSERT INTO messages (tenant_id, {MESSAGE_COLUMNS}) VALUES ({places})", tenant_id, *message)
+
+
+def last_seq(db: Transaction, tenant_id: str, conversation_id: str) -> int:
+    """The greatest number that a message of this conversation has; 0 before the first."""
+    row = db.one(
+        "SELECT MAX(seq) FROM messages WHERE tenant_id = ? AND conversation_id = ?", tenant_id, conversation_id
+    )
+    return 0 if row is None else row[0] or 0
 
 
 def list_messages(

@@ -37,7 +37,8 @@ def touch(db: Transaction, tenant_id: str, conversation_id: str, at_us: int, wai
     row = db.one(
         "INSERT INTO lanes (tenant_id, conversation_id, due_at, first_at, touched) VALUES (?, ?, ?, ?, 1) "
         "ON CONFLICT (tenant_id, conversation_id) DO UPDATE SET touched = lanes.touched + 1, "
-        "first_at = CASE WHEN lanes.due_at IS NULL OR lanes.first_at = 0 THEN excluded.first_at ELSE lanes.first_at END "
+        "first_at = CASE WHEN lanes.due_at IS NULL OR lanes.first_at = 0 THEN excluded.first_at "
+        "ELSE lanes.first_at END "
         "RETURNING first_at",
         *(tenant_id, conversation_id, at_us + wait_us, at_us),
     )

@@ -92,6 +92,7 @@ def confirm(db: Transaction, tenant_id: str, number: StoredNumber, at_us: int) -
         "verified_at = COALESCE(verified_at, ?), checked_at = ?, updated_at = ? "
         "WHERE tenant_id = ? AND id = ? AND account = ? AND business = ? AND secrets = ? AND NOT EXISTS ("
         "SELECT 1 FROM numbers other WHERE other.provider = numbers.provider AND other.account = numbers.account "
+        "AND (numbers.provider <> 'twilio' OR other.business = numbers.business) "
         "AND other.verified_at IS NOT NULL AND other.tenant_id <> numbers.tenant_id)",
         *(number.phone, number.name, number.per_second, at_us, at_us, at_us),
         *(tenant_id, number.id, number.account, number.business, number.secrets),
@@ -129,10 +130,16 @@ def numbers_of_bot(db: Transaction, tenant_id: str, bot_id: str) -> list[StoredN
     return [number for row in db.all(sql, tenant_id, bot_id) if (number := _number(row)) is not None]
 
 
-def whose(db: Transaction, provider: str, account: str) -> tuple[str, StoredNumber] | None:
-    """(tenant, number) that messages for this account belong to: the one that the provider has confirmed."""
-    sql = f"SELECT tenant_id, {_COLUMNS} FROM numbers WHERE provider = ? AND account = ? AND verified_at IS NOT NULL"
-    return _owned(db.one(sql, provider, account))
+def whose(db: Transaction, provider: str, account: str, business: str) -> tuple[str, StoredNumber] | None:
+    """(tenant, number) that messages for this account belong to: the one that the provider has confirmed.
+
+    At Twilio the account SID (`business`) is a part of the name; at Meta it does not count.
+    """
+    sql = (
+        f"SELECT tenant_id, {_COLUMNS} FROM numbers WHERE provider = ? AND account = ? "
+        "AND (provider <> 'twilio' OR business = ?) AND verified_at IS NOT NULL"
+    )
+    return _owned(db.one(sql, provider, account, business))
 
 
 def whose_id(db: Transaction, number_id: str) -> tuple[str, StoredNumber] | None:

@@ -27,7 +27,9 @@ STEPS: Final[Steps] = (
                 paused_until BIGINT NOT NULL DEFAULT 0,
                 simulated BIGINT NOT NULL DEFAULT 0, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,
                 PRIMARY KEY (tenant_id, id), FOREIGN KEY (tenant_id, bot_id) REFERENCES bots (tenant_id, id))""",
-            "CREATE UNIQUE INDEX numbers_verified ON numbers (provider, account) WHERE verified_at IS NOT NULL",
+            # Twilio confirms an account, not its number: whoever has one account must not shut out who has the other.
+            "CREATE UNIQUE INDEX numbers_verified ON numbers (provider, account, "
+            "(CASE provider WHEN 'twilio' THEN business ELSE '' END)) WHERE verified_at IS NOT NULL",
             "CREATE UNIQUE INDEX numbers_account ON numbers (tenant_id, provider, account)",
             "CREATE INDEX numbers_of_bot ON numbers (tenant_id, bot_id)",
             """CREATE TABLE inbox (
@@ -162,5 +164,9 @@ STEPS: Final[Steps] = (
             "CREATE INDEX sends_to_charge ON sends (updated_at, id) "
             "WHERE kind = 'template' AND charge_id = '' AND state IN ('delivered', 'read')",
         ),
+    ),
+    (
+        "numbers that their provider refuses",
+        ("CREATE INDEX numbers_in_error ON numbers (tenant_id) WHERE state = 'error'",),
     ),
 )

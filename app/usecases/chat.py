@@ -48,19 +48,14 @@ async def run_chat(
     request: ChatRequest,
     sink: ChatSink,
     facts: CallFacts,
-    *,
-    free_when_left: bool = False,
 ) -> None:
-    """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey.
-
-    `free_when_left`: a cancel costs nothing, since nobody has seen anything of the answer.
-    """
+    """Answer `request` into `sink` and settle it. Raises Problem, nothing having been charged then; StaleKey."""
     prompt = await count_prompt(request)
     salt = services.secret + principal.tenant_id
     plan = plan_chat(services.models, services.providers, principal, request, prompt, salt)
     async with services.meter.open_call(principal, plan.ask(request, facts)) as call:
         chat = ChatCall(services, request, plan, call, sink, facts)
-        call.on_cancel, call.on_end = chat.free_now if free_when_left else chat.bill_now, chat.report
+        call.on_cancel, call.on_end = chat.free_now if facts.free_when_left else chat.bill_now, chat.report
         call.receipt.update(ignored=request.ignored, sdk_retries=facts.sdk_retries, prompt_estimate=prompt)
         await chat.run()
 

@@ -1,8 +1,8 @@
-"""What members see and change of their organisation's conversations; the channels write them."""
+"""What members see of their organisation's conversations; the channels write and change them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
@@ -11,24 +11,26 @@ from app.core.conversations import (
     ConversationPage,
     ConversationQuery,
     Message,
+    MessageFile,
     MessagePage,
     MessageQuery,
-    Status,
 )
 from app.core.errors import Problem
-from app.core.identity import Clock, now_us
 from app.core.times import Place, iso_time, read_cursor, write_cursor
 from app.storage import conversations as storage
+from app.storage import media, sent_messages
 from app.storage.conversations import StoredConversation, StoredMessage, Wanted
 from app.storage.database import Database, Transaction
+
+#: What the ids of turns begin with; what a person writes belongs to none.
+TURN: Final = "turn_"
 
 
 class Conversations:
     """Conversations of any tenant; each method names whose."""
 
-    def __init__(self, db: Database, *, clock: Clock = now_us) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._clock = clock
 
     async def page(self, tenant_id: str, query: ConversationQuery) -> ConversationPage:
         """Those that changed last come first."""
@@ -37,58 +39,48 @@ class Conversations:
         found = await self._db.read(tenant_id, lambda db: storage.list_conversations(db, tenant_id, wanted))
         data = found[: query.limit]
         cursor = write_cursor(Place(data[-1].updated_us, data[-1].id)) if len(found) > query.limit else None
-        return ConversationPage([_conversation(tenant_id, one) for one in data], cursor)
+        return ConversationPage([shown_conversation(tenant_id, one) for one in data], cursor)
 
     async def find(self, tenant_id: str, conversation_id: str) -> Conversation:
         """Raises Problem 404."""
-        found = await self._db.read(tenant_id, lambda db: _found(db, tenant_id, conversation_id))
-        return _conversation(tenant_id, found)
+        found = await self._db.read(tenant_id, lambda db: found_conversation(db, tenant_id, conversation_id))
+        return shown_conversation(tenant_id, found)
 
     async def messages(self, tenant_id: str, conversation_id: str, query: MessageQuery) -> MessagePage:
         """Newest first. Raises Problem 404."""
         after = read_cursor(query.before)
 
-        def read(db: Transaction) -> list[StoredMessage]:
-            _found(db, tenant_id, conversation_id)
-            return storage.list_messages(db, tenant_id, conversation_id, after=after, limit=query.limit + 1)
+        def read(db: Transaction) -> tuple[list[StoredMessage], set[str]]:
+            found_conversation(db, tenant_id, conversation_id)
+            found = storage.list_messages(db, tenant_id, conversation_id, after=after, limit=query.limit + 1)
+            return found, media.with_file(db, tenant_id, [one.id for one in found])
 
-        found = await self._db.read(tenant_id, read)
+        found, kept = await self._db.read(tenant_id, read)
         data = found[: query.limit]
         cursor = write_cursor(Place(data[-1].created_us, data[-1].id)) if len(found) > query.limit else None
-        return MessagePage([_message(one) for one in data], cursor)
+        return MessagePage([_message(one, is_kept=one.id in kept) for one in data], cursor)
 
-    async def set_status(self, tenant_id: str, conversation_id: str, status: Status) -> Conversation:
+    async def message(self, tenant_id: str, conversation_id: str, message_id: str) -> StoredMessage:
         """Raises Problem 404."""
-        at = self._clock()
-        return await self._change(
-            tenant_id, conversation_id, lambda db: storage.set_status(db, tenant_id, conversation_id, status, at)
-        )
 
-    async def set_autoreply(self, tenant_id: str, conversation_id: str, *, enabled: bool) -> Conversation:
-        """Whether the bot answers by itself. Raises Problem 404."""
-        at = self._clock()
-        return await self._change(
-            tenant_id, conversation_id, lambda db: storage.set_autoreply(db, tenant_id, conversation_id, enabled, at)
-        )
+        def read(db: Transaction) -> StoredMessage:
+            found = sent_messages.find_message(db, tenant_id, message_id)
+            if found is None or found.conversation_id != conversation_id:
+                raise Problem("not_found", "There is no message with this id in the conversation.")
+            return found
 
-    async def _change(
-        self, tenant_id: str, conversation_id: str, change: Callable[[Transaction], bool]
-    ) -> Conversation:
-        def write(db: Transaction) -> StoredConversation:
-            change(db)
-            return _found(db, tenant_id, conversation_id)
-
-        return _conversation(tenant_id, await self._db.write(tenant_id, write))
+        return await self._db.read(tenant_id, read)
 
 
-def _found(db: Transaction, tenant_id: str, conversation_id: str) -> StoredConversation:
+def found_conversation(db: Transaction, tenant_id: str, conversation_id: str) -> StoredConversation:
+    """Raises Problem 404."""
     found = storage.find_conversation(db, tenant_id, conversation_id)
     if found is None:
         raise Problem("not_found", "There is no conversation with this id.")
     return found
 
 
-def _conversation(tenant_id: str, row: StoredConversation) -> Conversation:
+def shown_conversation(tenant_id: str, row: StoredConversation) -> Conversation:
     return Conversation(
         id=row.id,
         tenant_id=tenant_id,
@@ -102,10 +94,13 @@ def _conversation(tenant_id: str, row: StoredConversation) -> Conversation:
         created_at=iso_time(row.created_us),
         updated_at=iso_time(row.updated_us),
         bot_name=row.bot_name,
+        number_id=row.number_id or None,
+        flag=row.flag or None,
     )
 
 
-def _message(row: StoredMessage) -> Message:
+def _message(row: StoredMessage, *, is_kept: bool) -> Message:
+    details = msgspec.json.decode(row.details)
     return Message(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -114,4 +109,24 @@ def _message(row: StoredMessage) -> Message:
         message_type=row.message_type,
         tokens_used=row.tokens_used,
         created_at=iso_time(row.created_us),
+        status=row.status or None,
+        author=row.author or None,
+        author_id=row.author_id or None,
+        disposition=row.disposition or None,
+        turn_id=row.turn_id if row.turn_id.startswith(TURN) else None,
+        wamid=row.provider_id or None,
+        reply_to=details.get("reply_to") or None,
+        choice_id=details.get("choice_id") or None,
+        file=_file(details, is_kept=is_kept),
+        reactions=[emoji for emoji in (details.get("reactions") or {}).values() if emoji],
+        is_edited=bool(details.get("edited")),
+        is_deleted=bool(details.get("revoked")),
+        is_transcript=bool(details.get("transcript")),
     )
+
+
+def _file(details: dict[str, Any], *, is_kept: bool) -> MessageFile | None:
+    told = details.get("media") or {}
+    if not (told or is_kept):
+        return None
+    return MessageFile(media_type=told.get("media_type") or "", name=told.get("name") or "", is_kept=is_kept)

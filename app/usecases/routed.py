@@ -7,7 +7,7 @@
 `attempt(target, progress)` asks one route and returns what it brought, or raises UpstreamError; it is run again for the
 same route or the next as the error allows. `bill(answer)` says what a good answer costs. The charge is kept before
 `run_routed` returns, so what it returns can be sent. The caller's task runs it all: cancelling that task is a client
-that left, and costs what the attempt had said with `progress.owes` by then.
+that left, and costs what the attempt had said with `progress.owes` by then, or nothing as `facts` may say.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class _RoutedCall(Generic[T]):
         owed = self._progress.owed
         phase = "before acceptance" if owed is LEFT_EARLY else "mid-answer" if self._progress.committed else WAITING
         self._close(cancelled_at=phase)
-        return owed
+        return LEFT_EARLY if self._order.facts.free_when_left else owed
 
     def report(self) -> None:
         """Tell the observer how the call was, now that it is over."""

@@ -32,7 +32,10 @@ ACTIONS: Final[dict[str, Role]] = {
 ROWS: Final[tuple[tuple[str, str], ...]] = (
     (r"\w+ /api/v1/auth/", "own account"),
     (r"PATCH /api/v1/users/<user_id>/role", "grant or change a role"),
-    (r"GET /api/v1/(users|bots|conversations|knowledge)\b", "read own tenant"),
+    (r"GET /api/v1/(users|bots|conversations|knowledge|whatsapp/messages)\b", "read own tenant"),
+    (r"POST /api/v1/whatsapp/messages/<message_id>/resend", "build"),
+    (r"POST /api/v1/whatsapp/(messages|template|media|interactive)", "handle conversations"),
+    (r"\w+ /api/v1/(whatsapp/numbers|dead-letters)\b", "build"),
     (r"POST /api/v1/knowledge/search", "read own tenant"),
     (r"GET /api/v1/credits/(balance|packs|budget)", "read own tenant"),
     (r"\w+ /api/v1/users\b", "invite, edit, remove members"),

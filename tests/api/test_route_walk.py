@@ -11,6 +11,7 @@ import pytest
 from quart import Quart
 
 from app.api.app import PLATFORM, create_app
+from app.api.channel_hooks import HOOKS, META
 from app.api.messages import PREFIXES
 from app.api.status import ABSENT, METHODS
 from app.core.identity import new_key
@@ -22,7 +23,9 @@ from tests.house import Customer, add_customer
 #: "absent": documented, without a backend here (tests/e2e/test_status.py).
 #: "operator": opened by a secret of the installation's own, and not there without one (tests/observability).
 #: "signed": opened by the signature of a link and by no key (tests/e2e/test_image_history.py).
-Policy = Literal["absent", "public", "authenticated", "billable", "operator", "signed"]
+#: "provider": opened by the signature of Meta or Twilio, and not there without a secret to check it with
+#: (tests/e2e/test_whatsapp_hooks.py).
+Policy = Literal["absent", "public", "authenticated", "billable", "operator", "signed", "provider"]
 ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
@@ -45,6 +48,8 @@ ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("POST", "/v1/images/generations"): "billable",
     ("GET", "/v1/images/history"): "authenticated",
     ("GET", "/v1/images/files/<path:token>"): "signed",
+    **{("POST", hook): "provider" for hook in HOOKS},
+    **{("GET", hook): "provider" for hook in HOOKS if hook.startswith(META)},
     ("POST", "/v1/embeddings"): "billable",
     ("POST", "/v1/responses"): "billable",
     ("GET", "/v1/responses/<response_id>"): "authenticated",

@@ -14,6 +14,7 @@ from app.core.billing import Bill
 from app.core.bot_config import BotConfig
 from app.core.call_facts import Marks
 from app.core.identity import Principal, new_uuid
+from app.observability.channels import ChannelMetrics
 from app.providers.receivers import Answer as HookAnswer
 from app.providers.whatsapp.line import Checked, File, FileWanted, Letter, Sent
 from app.storage import bots, contacts, conversations, lanes, numbers
@@ -96,6 +97,7 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     line: ScriptedLine = field(default_factory=ScriptedLine)
     hooks: Hooks = field(default_factory=Hooks)
+    metrics: ChannelMetrics = field(default_factory=ChannelMetrics)
     #: What the model was asked, in order.
     asked: list[dict[str, Any]] = field(default_factory=list)
     number_id: str = field(default_factory=partial(new_uuid, DAY_0))
@@ -186,6 +188,7 @@ class Stage:
             sees=lambda _config: False,
             senders=Bell(),
             clock=self.clock,
+            metrics=self.metrics,
         )
         return Turns(services)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -34,7 +35,10 @@ from tests.storage.making import make_tenant
 
 ONE = envelope(("1065", {"messages": [meta_text("wamid.A")]}))
 TARGET = "/api/v1/webhooks/twilio/whatsapp?x=%20y"
-FORM = {"MessageSid": "SM1", "From": "whatsapp:+919876543210", "To": "whatsapp:+15550001111", "Body": "नमस्ते"}
+FORM = {
+    **{"MessageSid": "SM1", "AccountSid": "AC1", "From": "whatsapp:+919876543210", "To": "whatsapp:+15550001111"},
+    "Body": "नमस्ते",
+}
 
 
 def signed_form(form: dict[str, str], target: str = TARGET, token: str = SECRETS.auth_token) -> tuple[bytes, str]:
@@ -199,6 +203,17 @@ async def test_twilios_message_is_checked_with_the_token_of_the_number_that_it_i
     assert [row[1:] for row in await kept(twilio)] == [(twilio.number.id, "SM1", "message")]
     await twilio.sort()
     assert await twilio.messages() == [("नमस्ते",)]
+
+
+async def test_a_number_of_another_account_of_twilios_shuts_nobody_out(twilio: Mailroom) -> None:
+    """Twilio confirms accounts: somebody else may have claimed the same number first."""
+    other = await twilio.db.write(EVERY_TENANT, lambda db: make_tenant(db, "Bolt"))
+    account = twilio.number.account
+    squatter: dict[str, Any] = {"account": account, "provider": "twilio", "business": "AC2"}
+    await twilio.db.write(other, lambda db: add_number(db, other, **squatter))
+    body, header = signed_form(FORM)
+    assert await twilio.intake.take_shared_twilio(TARGET, body, header) == 1
+    assert [row[1] for row in await kept(twilio)] == [twilio.number.id]
 
 
 async def test_twilio_may_have_signed_the_url_with_what_it_is_told_of_retries(twilio: Mailroom) -> None:

@@ -21,6 +21,7 @@ BY_STATUS = {
     405: "method_not_allowed",
     409: "conflict idempotency_key_reused idempotency_in_progress",
     413: "request_too_large",
+    422: "window_closed",
     429: "rate_limit_exceeded quota_exceeded too_many_concurrent_requests credits_held",
     500: "internal_error",
     501: "not_implemented",

@@ -112,7 +112,7 @@ async def test_a_configuration_that_is_sent_back_as_it_was_read_keeps_its_secret
         ({"config": []}, "invalid_type", "config"),
         ({"config": {"access_token": {"deep": "secret"}}}, "invalid_type", "config"),
         ({"config": {"twilio": [{"auth_token": "secret"}]}}, "invalid_value", "config"),
-        ({"config": {"x": "a" * 20_000}}, "invalid_value", "config"),
+        ({"config": {"x": "a" * 70_000}}, "invalid_value", "config"),
         ({"is_active": "yes"}, "invalid_type", "is_active"),
     ],
 )
@@ -213,3 +213,13 @@ async def test_an_agent_reads_bots_and_an_admin_makes_them(caller: Caller) -> No
     assert (await caller.http.post(BOTS, json=NEW, headers=agent)).json()["error"]["code"] == "role_required"
     assert (await caller.http.post(BOTS, json=NEW, headers=admin)).status_code == 201
     assert len((await caller.http.get(BOTS, headers=agent)).json()["data"]) == 1
+
+
+async def test_functions_of_a_bot_need_a_secret_that_signs_their_calls(caller: Caller) -> None:
+    tools = [{"name": "price", "url": "https://shop.example/price"}]
+    refused = await caller.http.post(BOTS, json={**NEW, "config": {"tools": tools}})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "config.tools_secret")
+    bot = await made(caller, config={"tools": tools, "tools_secret": "sixteen letters!"})
+    assert bot["config"]["tools_secret"] == "[REDACTED]"
+    kept = await caller.http.put(f"{BOTS}/{bot['id']}", json={"config": bot["config"]})
+    assert kept.status_code == 200

@@ -88,6 +88,8 @@ async def test_a_conversation_is_shown_with_its_bots_name(caller: Caller) -> Non
         "created_at": shown["created_at"],
         "updated_at": shown["updated_at"],
         "bot_name": "bot 0",
+        "number_id": None,
+        "flag": None,
     }
 
 

@@ -62,6 +62,7 @@ MEANINGS: Final[dict[str, str]] = {
     "idempotency_key_reused": "The `Idempotency-Key` was used for another request, or its answer was not kept.",
     "idempotency_in_progress": "The first request with this `Idempotency-Key` is still running.",
     "request_too_large": "The body, the file or a text is larger than allowed.",
+    "window_closed": "The user has not written on WhatsApp within 24 hours: only a template can be sent.",
     "rate_limit_exceeded": "Too many requests in a minute, here or at the provider; wait for `Retry-After`.",
     "too_many_concurrent_requests": "Too many of your requests are running at once.",
     "credits_held": "The balance would suffice, but your own calls in flight hold it.",

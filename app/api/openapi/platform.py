@@ -35,7 +35,7 @@ def describe(operation: Operation) -> Described:
         security=ENTRIES[rules.entry],
         query=operation.query,
         headers=(HEADER,) if _once(operation) else (),
-        body=() if operation.body is None else (Content(type=operation.body),),
+        body=() if operation.body is None else (Content(type=operation.body, example=rules.example),),
         status=rules.status,
         reply=reply,
         reply_headers=("Idempotent-Replay",) if _once(operation) else (),
@@ -57,10 +57,11 @@ def _reply(operation: Operation) -> Content:
 def _entry(operation: Operation) -> str:
     rules = operation.rules
     member = "any member" if rules.least == "agent" else f"a member with the role {rules.least} or more"
+    scopes = " or ".join(f"`{scope}`" for scope in (rules.scope, rules.or_scope) if scope)
     words = {
         "public": "Needs no credential.",
         "session": f"Needs the session of {member}; a key cannot do it.",
-        "scope": f"Needs a key with the scope `{rules.scope}`, or the session of {member}.",
+        "scope": f"Needs a key with the scope {scopes}, or the session of {member}.",
     }[rules.entry]
     return f"{words} The reply holds something that is shown once." if rules.secret else words
 
