@@ -1,4 +1,4 @@
-"""The command line: `python -m app serve | migrate | seed | doctor`."""
+"""The command line: `python -m app serve | migrate | seed | doctor | chat`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.storage.engines import shown
 from app.storage.recount import recount_all
 from app.worker import Place, run_worker
 from app.workers import run_workers, worker_count
-from scripts import seed_catalog, seed_tenants
+from scripts import chat, seed_catalog, seed_tenants
 
 DESCRIPTION = """\
 CallMissed gateway. Settings come from environment variables:
@@ -81,6 +81,10 @@ def check(settings: Settings, _options: argparse.Namespace) -> int:
     return trio.run(doctor.run, settings)
 
 
+def talk(_settings: Settings, options: argparse.Namespace) -> int:
+    return chat.run(options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m app",
@@ -113,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "seed":
             command.add_argument("--tenants", metavar="FILE", help="file of tenants, members, keys and grants")
             command.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
+    command = commands.add_parser("chat", help="write to a WhatsApp bot from this terminal, without a phone")
+    command.set_defaults(command=talk)
+    chat.add_arguments(command)
     return parser
 
 

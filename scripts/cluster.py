@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from scripts.clustering.balancer import run_balancer
 from scripts.clustering.fleet import Fleet
 from scripts.clustering.postgres import Postgres, open_postgres
 from scripts.launch import check_port, environment, prepare, say, watch_simulator
+from scripts.launching.demo_bots import connect_bots
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
 from scripts.launching.simulator import ROOT, Simulator, has_provider_key, open_simulator, with_simulator
 from scripts.launching.summary import Ready, callable_model, reachable
@@ -111,6 +112,8 @@ async def _serve(count: int, settings: Settings, directory: DataDirectory, compa
             await nursery.start(fleet.run, count)
             nursery.start_soon(companions.watch)
             note()
+            bots = await connect_bots(settings, ready.root_url, demo.api_key, simulator_url, say)
+            ready = replace(ready, bots=bots)
             print(summary.text(ready, fleet.replicas()), flush=True)
             await _obey(signals, fleet)
             nursery.cancel_scope.cancel()

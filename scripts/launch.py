@@ -23,8 +23,17 @@ from app.storage.engines import shown
 from app.workers import run_workers, worker_count
 from catalog.catalog import Catalog
 from scripts.launching.demo import Demo, open_demo
+from scripts.launching.demo_bots import connect_bots
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
-from scripts.launching.simulator import ROOT, Simulator, has_provider_key, open_simulator, with_simulator
+from scripts.launching.simulator import (
+    ROOT,
+    Simulator,
+    has_provider_key,
+    open_simulator,
+    plays_whatsapp,
+    with_simulator,
+    with_whatsapp,
+)
 from scripts.launching.summary import Ready, callable_model, reachable
 from scripts.seed_catalog import report, seed_catalog
 from scripts.seeding.target import Target
@@ -96,7 +105,13 @@ def _launch(options: argparse.Namespace) -> None:
         check_port(settings.host, settings.port)
         configure_log(settings.log_level)
         simulator = None
-        if not options.no_simulator and not has_provider_key(settings):
+        if options.play_whatsapp and has_provider_key(settings):
+            say("Starting the simulator for WhatsApp alone: providers' keys are set.")
+            simulator = stack.enter_context(open_simulator())
+            settings = with_whatsapp(settings, simulator.url)
+            if not plays_whatsapp(settings, simulator.url):
+                raise LaunchError("Meta's WhatsApp is configured (META_...): unset that to let the simulator play it.")
+        elif not options.no_simulator and not has_provider_key(settings):
             say("Starting the simulator: no provider's key is set.")
             simulator = stack.enter_context(open_simulator())
             settings = with_simulator(settings, simulator.url)
@@ -109,11 +124,15 @@ async def _serve(settings: Settings, directory: DataDirectory, simulator: Simula
     demo = await prepare(settings, directory, catalog)
     model = callable_model(catalog, [dialect.name for dialect, _ in dialects(settings)])
 
-    def show(urls: list[str]) -> None:
+    async def announce(root_url: str) -> None:
         url = None if simulator is None else simulator.url
-        ready = Ready(reachable(urls[0]), model, demo, settings, directory.path, url)
+        bots = await connect_bots(settings, root_url, demo.api_key, url, say)
+        ready = Ready(root_url, model, demo, settings, directory.path, url, bots)
         directory.write_run(ready.run_json())
         print(ready.text(), flush=True)
+
+    def show(urls: list[str]) -> None:
+        nursery.start_soon(announce, reachable(urls[0]))
 
     say("Starting the gateway.")
     async with trio.open_nursery() as nursery:
@@ -149,7 +168,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--workers", type=worker_count, metavar="N", default=1, help="gateway processes (default 1)")
     options.add_argument("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
     options.add_argument("--keyfile", metavar="FILE", help="and this private key (PEM)")
-    options.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")
+    simulated = options.add_mutually_exclusive_group()
+    simulated.add_argument("--no-simulator", action="store_true", help="do not answer from the simulator")
+    simulated.add_argument(
+        "--play-whatsapp", action="store_true", help="let the simulator play WhatsApp beside real models, for chat"
+    )
     return options
 
 

@@ -94,6 +94,12 @@ def test_scripts_and_tests_import_only_declared_dependencies() -> None:
     assert undeclared(modules("scripts", "tests"), declared) == set()
 
 
+def test_what_a_user_starts_does_without_what_only_developers_install() -> None:
+    folders = ("scripts/launching", "scripts/seeding", "scripts/simulator", "scripts/chatting")
+    alone = [ROOT / "scripts" / name for name in ("launch.py", "chat.py", "seed_catalog.py", "seed_tenants.py")]
+    assert undeclared([*modules(*folders), *alone], required(PROJECT["dependencies"])) == set()
+
+
 def test_no_module_of_the_product_is_longer_than_300_lines() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules(*PACKAGES)}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}

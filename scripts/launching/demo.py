@@ -21,6 +21,8 @@ from scripts.seeding.write import hash_password, write_tenants
 
 FILE: Final = Path(__file__).resolve().parents[1] / "demo_tenants.toml"
 KEY_NAME: Final = "demo"
+#: It is the owner's, and what the launcher makes and connects the demo's bots with.
+SCOPES: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock
         directory.remember_demo({"api_key": api_key, "admin_email": owner.email, "admin_password": password})
         tenant_id = await db.read(EVERY_TENANT, lambda t: tenants.find_tenant(t, tenant.name))
         if tenant_id is None:
-            admins, key = (replace(owner, password=password),), Key(f"{KEY_NAME} key", name, api_key)
+            admins, key = (replace(owner, password=password),), Key(f"{KEY_NAME} key", name, api_key, scopes=SCOPES)
             await write_tenants(Target(db), [replace(tenant, members=admins, keys=(key,))], secret, clock)
         else:  # the rest belongs to the organisation by now: its plan, its budget, its owner
             await _add_key(db, secret, tenant_id, name, api_key, clock())
@@ -65,7 +67,7 @@ async def open_demo(db: Database, secret: bytes, directory: DataDirectory, clock
 
 
 async def _add_key(db: Database, secret: bytes, tenant_id: str, name: str, api_key: str, at_us: int) -> None:
-    key_id, settings = new_uuid(at_us), KeySettings(name=name)
+    key_id, settings = new_uuid(at_us), KeySettings(name=name, scopes=SCOPES)
     await db.write(tenant_id, lambda t: keys.insert_key(t, tenant_id, key_id, secret, api_key, settings, at_us))
 
 
@@ -75,11 +77,12 @@ async def _is_password(db: Database, tenant_id: str, email: str, password: str) 
 
 
 async def _works(db: Database, secret: bytes, api_key: str, clock: Clock) -> bool:
+    """False for a key of an older version, too: it had no scopes."""
     try:
-        await db.read(EVERY_TENANT, lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
+        found = await db.read(EVERY_TENANT, lambda t: keys.find_principal(t, key_digest(secret, api_key), clock()))
     except Problem:
         return False
-    return True
+    return SCOPES in found.scopes
 
 
 def _free_key(db: Transaction, tenant: str, secret: bytes, api_key: str) -> tuple[str, str]:

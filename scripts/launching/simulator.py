@@ -21,6 +21,10 @@ READY: Final = "simulator ready on "
 START_S: Final = 30.0
 STOP_S: Final = 5.0
 KEY: Final = Secret("simulator")
+GRAPH_PATH: Final = "/graph/v25.0"
+#: With one of these set, a provider of WhatsApp is a real one.
+OF_META: Final = ("meta_graph_url", "meta_app_secrets", "meta_verify_token")
+OF_TWILIO: Final = ("twilio_api_url", "twilio_messaging_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,9 @@ def open_simulator() -> Iterator[Simulator]:
 
 
 def with_simulator(settings: Settings, url: str) -> Settings:
-    """`settings` with every provider played by the simulator."""
+    """`settings` with every provider played by the simulator, Meta and Twilio unless they are configured."""
     return replace(
-        settings,
+        with_whatsapp(settings, url),
         openrouter_api_key=KEY,
         openrouter_base_url=f"{url}/openrouter/api/v1",
         cloudflare_api_token=KEY,
@@ -78,6 +82,26 @@ def with_simulator(settings: Settings, url: str) -> Settings:
         brave_base_url=f"{url}/brave",
         searxng_base_url=f"{url}/searxng",
     )
+
+
+def with_whatsapp(settings: Settings, url: str) -> Settings:
+    """`settings` with WhatsApp played by the simulator; what is configured of a provider is never overridden."""
+    default = Settings()
+    if all(getattr(settings, name) == getattr(default, name) for name in OF_META):
+        settings = replace(settings, meta_graph_url=f"{url}{GRAPH_PATH}")
+    if all(getattr(settings, name) == getattr(default, name) for name in OF_TWILIO):
+        settings = replace(settings, twilio_api_url=f"{url}/twilio", twilio_messaging_url=f"{url}/twilio")
+    return settings
+
+
+def plays_whatsapp(settings: Settings, url: str) -> bool:
+    """Whether numbers of Meta are played by the simulator there."""
+    return settings.meta_graph_url == f"{url}{GRAPH_PATH}"
+
+
+def plays_models(settings: Settings) -> bool:
+    """Whether the simulator answers in the place of models."""
+    return settings.fast_api_key == KEY
 
 
 def has_provider_key(settings: Settings) -> bool:

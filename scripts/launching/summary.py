@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from app.config import Settings
 from app.core.money import UCR_PER_CREDIT
 from catalog.catalog import Catalog
 from scripts.launching.demo import Demo
+from scripts.launching.simulator import ROOT, has_provider_key, plays_models
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where to reach a server that listens everywhere
 LOCAL_MODEL = "local/MODEL"
@@ -20,7 +22,9 @@ LOCAL_MODEL = "local/MODEL"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A gateway that serves. `root_url` has no slash at its end; `model` is one that can be called."""
+    """A gateway that serves. `root_url` has no slash at its end; `model` is one that can be called, `bots` are those
+    that can be written to by `python -m app chat`.
+    """
 
     root_url: str
     model: str
@@ -28,6 +32,7 @@ class Ready:
     settings: Settings
     data: Path
     simulator_url: str | None
+    bots: Sequence[str] = ()
 
     @property
     def base_url(self) -> str:
@@ -50,7 +55,7 @@ class Ready:
 
     def text(self) -> str:
         """For a terminal: a table, a curl and a Python snippet."""
-        return "\n".join(["", *self._table(), "", "Try it:", "", *self._curl(), "", *self._python(), ""])
+        return "\n".join(["", *self._table(), "", "Try it:", "", *self._curl(), "", *self._python(), "", *self._chat()])
 
     def _table(self) -> list[str]:
         lines = [
@@ -72,7 +77,7 @@ class Ready:
         return f"{self.demo.admin_email}, password {self.demo.admin_password}"
 
     def _answers(self) -> str:
-        if self.simulator_url is not None:
+        if self.simulator_url is not None and (plays_models(self.settings) or not has_provider_key(self.settings)):
             return f"made up by the simulator at {self.simulator_url}, since no provider's key is set"
         if self.model == LOCAL_MODEL:
             return (
@@ -98,6 +103,21 @@ class Ready:
             '  messages = [{"role": "user", "content": "Hello!"}]',
             f'  answer = client.chat.completions.create(model="{self.model}", messages=messages)',
             "  print(answer.choices[0].message.content)",
+        ]
+
+    def _chat(self) -> list[str]:
+        """In another terminal, wherever that is."""
+        if not self.bots:
+            return []
+        python = Path(sys.executable)
+        shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
+        data = "" if self.data == ROOT / "data" else f" --data {shlex.quote(str(self.data))}"
+        others = f" ({', '.join(self.bots[1:])} too)" if self.bots[1:] else ""
+        return [
+            f"Write to {self.bots[0]}, a WhatsApp bot{others}, in another terminal:",
+            "",
+            f"  cd {shlex.quote(str(ROOT))} && {shown} -m app chat{data} --bot {shlex.quote(self.bots[0])}",
+            "",
         ]
 
 

@@ -172,6 +172,8 @@ def _calls(request: ChatRequest, cues: Cues, quirks: frozenset[Quirk], ids: str)
     if isinstance(chosen, dict):
         name = (chosen.get("function") or {}).get("name")
         tools = [tool for tool in tools if tool.get("name") == name] or tools
+    if cues.tool:
+        tools = [tool for tool in tools if tool.get("name") == cues.tool]
     if not tools:
         return ()
     return tuple(_call(at, tools[at % len(tools)], f"call_{ids}_{at}") for at in range(count))

@@ -17,6 +17,7 @@ CUES: Final[dict[str, str]] = {
     "[pace=N]": "tokens per second; 0 means at once",
     "[first=N]": "milliseconds before the first token",
     "[tool]": "call the first of the request's tools",
+    "[tool=NAME]": "call that one",
     "[tools=N]": "N parallel tool calls",
     "[ids=WORD]": "the completion's id and its tool call ids are made from this word",
 }
@@ -41,6 +42,7 @@ class Cues:
     pace: float | None = None
     first_ms: float | None = None
     tools: int = 0
+    tool: str = ""
     ids: str | None = None
 
 
@@ -65,6 +67,7 @@ def read_cues(model: str, text: str) -> Cues:
         pace=pace,
         first_ms=first,
         tools=int(_number(found, "tools") or ("tool" in found)),
+        tool=found.get("tool", ""),
         ids=found.get("ids"),
     )
 

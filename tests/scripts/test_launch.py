@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from app.storage.database import EVERY_TENANT, Transaction
 from catalog.catalog import Catalog
 from scripts import launch
 from scripts.launching.demo import Demo, open_demo
+from scripts.launching.demo_bots import connect_bots
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
-from scripts.launching.simulator import has_provider_key, with_simulator
+from scripts.launching.simulator import has_provider_key, plays_whatsapp, with_simulator, with_whatsapp
 from scripts.launching.summary import LOCAL_MODEL, Ready, callable_model, reachable
 from scripts.seed_catalog import seed_catalog
 from scripts.seeding.target import Target
@@ -119,6 +121,50 @@ def test_the_simulator_plays_every_provider_besides_the_self_hosted_one() -> Non
     }
 
 
+def test_the_simulator_plays_whatsapp_too() -> None:
+    played = with_simulator(Settings(), "http://sim")
+    assert plays_whatsapp(played, "http://sim")
+    assert played.meta_graph_url == "http://sim/graph/v25.0"
+    assert (played.twilio_api_url, played.twilio_messaging_url) == ("http://sim/twilio", "http://sim/twilio")
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        {"meta_graph_url": "https://graph.example/v25.0"},
+        {"meta_app_secrets": Secret("real")},
+        {"meta_verify_token": Secret("real")},
+    ],
+)
+def test_a_real_configuration_of_meta_is_never_overridden(configured: dict[str, Any]) -> None:
+    settings = Settings(**configured)
+    played = with_simulator(settings, "http://sim")
+    assert played.meta_graph_url == settings.meta_graph_url
+    assert not plays_whatsapp(played, "http://sim")
+    assert played.twilio_api_url == "http://sim/twilio"
+
+
+def test_a_real_configuration_of_twilio_is_never_overridden() -> None:
+    settings = Settings(twilio_api_url="https://api.example")
+    played = with_simulator(settings, "http://sim")
+    assert played.twilio_api_url == settings.twilio_api_url
+    assert played.twilio_messaging_url == settings.twilio_messaging_url
+    assert plays_whatsapp(played, "http://sim")
+
+
+async def test_no_bot_is_made_where_nobody_plays_whatsapp() -> None:
+    for settings, url in ((Settings(), "http://sim"), (Settings(), None)):
+        assert await connect_bots(settings, "http://gateway", "cm_", url, pytest.fail) == ()
+
+
+async def test_a_gateway_starts_without_bots_when_they_cannot_be_connected() -> None:
+    told = list[str]()
+    gone = "http://127.0.0.1:9"
+    assert await connect_bots(with_simulator(Settings(), gone), gone, "cm_", gone, told.append) == ()
+    assert len(told) == 1
+    assert f"{gone} does not answer" in told[0]
+
+
 @pytest.mark.parametrize("name", ["openrouter_api_key", "cloudflare_api_token", "sarvam_api_key", "fast_api_key"])
 def test_one_provider_key_is_enough_to_do_without_the_simulator(name: str) -> None:
     assert has_provider_key(Settings(**{name: Secret("key")}))  # type: ignore[arg-type]
@@ -153,6 +199,29 @@ def test_the_summary_says_that_a_simulator_answers() -> None:
     text = ready(Settings(), "http://sim").text()
     assert "made up by the simulator at http://sim" in text
     assert "1,234.50" in text
+
+
+@pytest.mark.parametrize(("data", "option"), [(Path("data").resolve(), ""), (Path("/my data"), " --data '/my data'")])
+def test_the_summary_says_how_to_write_to_a_bot(data: Path, option: str) -> None:
+    demo = Demo("ten_1", "cm_key", "admin@demo.example", "word", 0)
+    text = Ready("http://127.0.0.1:1", "m", demo, Settings(), data, "http://sim", ["Asha", "Ravi"]).text()
+    assert "Write to Asha, a WhatsApp bot (Ravi too)" in text
+    assert f"python -m app chat{option} --bot Asha\n" in text.replace(Path(sys.executable).name, "python")
+    assert "app chat" not in ready(Settings(), "http://sim").text()
+
+
+def test_the_summary_tells_real_models_from_a_simulator_that_plays_whatsapp_alone() -> None:
+    settings = with_whatsapp(Settings(sarvam_api_key=Secret("key")), "http://sim")
+    assert "from the providers whose keys are set" in ready(settings, "http://sim").text()
+
+
+def test_whatsapp_that_is_configured_cannot_be_played(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SARVAM_API_KEY", "real")
+    monkeypatch.setenv("META_APP_SECRETS", "real")
+    assert launch.main(["--port", "0", "--data", str(tmp_path), "--play-whatsapp"]) == 1
+    assert "Meta's WhatsApp is configured (META_...)" in capsys.readouterr().err
 
 
 def test_the_summary_does_not_speak_of_a_simulator_that_is_not_there() -> None:
@@ -215,6 +284,14 @@ async def test_a_revoked_demo_key_is_replaced(directory: DataDirectory) -> None:
     first = await opened(directory)
     await change(directory, "UPDATE api_keys SET is_active = 0")
     assert (await opened(directory)).api_key != first.api_key
+
+
+async def test_a_demo_key_of_an_older_version_that_opens_no_platform_is_replaced(directory: DataDirectory) -> None:
+    first = await opened(directory)
+    await change(directory, "UPDATE api_keys SET scopes = ''")
+    second = await opened(directory)
+    assert second.api_key != first.api_key
+    assert await look(directory, "SELECT COUNT(*) FROM api_keys WHERE is_active = 1") == [(2,)]
 
 
 async def test_a_new_demo_key_leaves_alone_what_the_organisation_changed(directory: DataDirectory) -> None:

@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
+import pytest
 from openai import OpenAI
 
-from scripts.launching.simulator import ROOT
+from app.__main__ import main
+from tests.launcher import STOP_S, launched
 
-START_S = 60.0
-STOP_S = 20.0
 FIELDS = (
     """base_url root_url api_key tenant_id admin_email admin_password dashboard_url simulator_url database_url pid"""
 )
-
-
-class Launched:
-    """A launcher that runs as a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
-        self.process = process
-        self.data = data
-        deadline = time.monotonic() + START_S
-        while not (data / "run.json").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "it did not become ready"
-            time.sleep(0.05)
-        self.run: dict[str, Any] = json.loads((data / "run.json").read_text())
-
-    def stop(self, number: int) -> tuple[int, str]:
-        """The exit code and all that was printed."""
-        self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=STOP_S)
-        return self.process.returncode, output
-
-
-@contextmanager
-def launched(data: Path, *arguments: str) -> Iterator[Launched]:
-    """The real command on a free port, without any setting from outside."""
-    command = [sys.executable, "-m", "scripts.launch", "--port", "0", "--data", str(data), *arguments]
-    known = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=known
-    ) as process:
-        try:
-            yield Launched(process, data)
-        finally:
-            process.kill()
 
 
 def is_served(url: str) -> bool:
@@ -123,7 +82,9 @@ def test_a_killed_launcher_takes_its_simulator_along(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-def test_two_workers_answer_at_one_address_and_stop_with_the_launcher(tmp_path: Path) -> None:
+def test_two_workers_answer_at_one_address_and_stop_with_the_launcher(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with launched(tmp_path, "--workers", "2") as gateway:
         assert gateway.run["pid"] == gateway.process.pid
         with OpenAI(base_url=gateway.run["base_url"], api_key=gateway.run["api_key"], max_retries=0) as client:
@@ -132,6 +93,8 @@ def test_two_workers_answer_at_one_address_and_stop_with_the_launcher(tmp_path: 
                     model="sarvam-30b", messages=[{"role": "user", "content": "Hello!"}]
                 )
                 assert answer.choices[0].message.content
+        assert main(["chat", "--data", str(tmp_path), "--bot", "Asha", "--message", "Hello!"]) == 0
+        assert "Asha: The market opens" in capsys.readouterr().out
         threads = Path(f"/proc/{gateway.process.pid}/task").glob("*/children")
         children = [pid for thread in threads for pid in thread.read_text().split()]
         code, output = gateway.stop(signal.SIGTERM)

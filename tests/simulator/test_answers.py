@@ -93,6 +93,12 @@ def test_a_tool_call_fits_its_schema_and_its_cost_is_its_text() -> None:
     assert given.choices[0].finish == "tool_calls"
 
 
+def test_the_prompt_may_name_the_tool_to_call() -> None:
+    (call,) = answer("[tool=roll_dice]", tools=[TOOL, OTHER]).choices[0].calls
+    assert call.name == "roll_dice"
+    assert answer("[tool=fly]", tools=[TOOL, OTHER]).choices[0].calls == ()
+
+
 def test_parallel_calls_go_through_the_tools() -> None:
     calls = answer("[tools=2]", tools=[TOOL, OTHER]).choices[0].calls
     assert [(call.position, call.name) for call in calls] == [(0, "find_town"), (1, "roll_dice")]
