@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,14 +11,18 @@ import trio
 
 from app.config import Settings
 from app.core.errors import UpstreamError, first_error
+from app.core.identity import now_us
 from app.main import open_storage
+from app.providers.deadlines import Deadlines
 from app.providers.registry import open_chat_providers, search_backends
-from app.storage import ledger
+from app.providers.upstream import Upstream
+from app.storage import channel_sums, ledger
 from app.storage.blobs import Blobs
-from app.storage.database import EVERY_TENANT
+from app.storage.database import EVERY_TENANT, Database
 from app.storage.engines import shown
 from app.storage.migrations import NewerDatabase
 from app.storage.postgres_role import unbound_role
+from app.switchboard import MEDIA
 from app.usecases.models import load
 from catalog.documents import CatalogError
 
@@ -29,6 +34,9 @@ KEYS: Final = {
     "local": "SELF_HOSTED_BASE_URL",
 }
 PROBE_S: Final = 10.0
+#: What comes in is sorted within a second; so late somebody has to look.
+LATE_US: Final = 60_000_000
+NUMBERS_NAMED: Final = 5
 UNBOUND: Final = (
     "It is a superuser or may bypass it. Use a role of its own: CREATE ROLE gateway LOGIN PASSWORD '...', "
     "and ALTER ... OWNER TO gateway for the database and its tables."
@@ -44,7 +52,7 @@ class Finding:
 
 async def run(settings: Settings) -> int:
     """Print findings; 0 when nothing is wrong that stops the gateway, else 1."""
-    findings = [_secret(settings), *await _database(settings), await _blobs(settings)]
+    findings = [_secret(settings), *await _database(settings), *await _blobs(settings)]
     findings += [*await _providers(settings), _search(settings)]
     for finding in findings:
         print(f"{'ok  ' if finding.good else 'FIX '} {finding.what}")  # noqa: T201 - a command speaks to its user
@@ -70,6 +78,7 @@ async def _database(settings: Settings) -> list[Finding]:
             if role := await db.read(EVERY_TENANT, unbound_role):
                 findings.append(Finding(False, f"{where}: row-level security does not bind {role!r}", UNBOUND))
             findings.append(Finding(True, f"{where}: {len((await db.read(EVERY_TENANT, load)).models)} models"))
+            findings += await _channels(settings, db)
     except* CatalogError as group:
         first = str(first_error(group)).partition("\n")[0]
         findings.append(Finding(False, f"{where}: no valid catalog ({first})", "Run `python -m app seed`."))
@@ -81,14 +90,71 @@ async def _database(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _blobs(settings: Settings) -> Finding:
-    """Generations go on without it, but nobody would see their images again."""
+async def _blobs(settings: Settings) -> list[Finding]:
+    """Generations and conversations go on without it, but nobody would see their images and files again."""
+    for folder in (Path(settings.blob_dir), Path(settings.blob_dir) / MEDIA):
+        try:
+            await Blobs(folder).check()
+        except OSError as error:
+            advice = (
+                "Make it a folder that the gateway may write to; workers and machines share it. No file is kept now."
+            )
+            return [Finding(False, f"BLOB_DIR {folder}: not writable ({error.strerror or error})", advice)]
+    return [Finding(True, f"BLOB_DIR {settings.blob_dir}: writable")]
+
+
+async def _channels(settings: Settings, db: Database) -> list[Finding]:
+    """Whether WhatsApp numbers can be heard and answered, as far as the operator has to do with it."""
+    connected = {each.provider: each for each in await db.read(EVERY_TENANT, channel_sums.connected)}
+    refused = await db.read(EVERY_TENANT, lambda read: channel_sums.refused(read, NUMBERS_NAMED + 1))
+    at = now_us()
+    sums = await db.read(EVERY_TENANT, lambda read: channel_sums.sums(read, at))
+    findings = list(_shared_webhook(settings, any(each.verify_tokens for each in connected.values())))
+    if "twilio" in connected and not settings.public_url:
+        numbers = connected["twilio"].numbers
+        advice = "Set it to the address that Twilio posts to: its signature is made with it. Nothing is taken now."
+        findings.append(Finding(False, f"PUBLIC_URL is not set; numbers of Twilio: {numbers}", advice))
+    if "meta" in connected or settings.meta_app_secrets:
+        findings.append(await _reached(settings, "META_GRAPH_URL", settings.meta_graph_url))
+    if "twilio" in connected:
+        findings.append(await _reached(settings, "TWILIO_API_URL", settings.twilio_api_url))
+    late_s = (at - (sums.inbox.due_us or at)) // 1_000_000
+    if late_s * 1_000_000 > LATE_US:
+        advice = "Is a gateway running? Its log says `sorter.` why it cannot sort."
+        findings.append(Finding(False, f"inbox: {sums.inbox.pending} wait, the oldest for {late_s} s", advice))
+    for number in refused[:NUMBERS_NAMED]:
+        what = f"number {number.account} of {number.tenant_id}: refused by its provider ({number.error[:100]})"
+        advice = "Its owner mends it there or enters new secrets, then POST /api/v1/whatsapp/numbers/{id}/verify."
+        findings.append(Finding(False, what, advice))
+    if len(refused) > NUMBERS_NAMED:
+        findings.append(Finding(False, f"{sums.numbers_in_error} numbers are refused by their providers in all"))
+    told = ", ".join(f"{each.numbers} of {name}" for name, each in connected.items())
+    findings.append(Finding(True, f"whatsapp: numbers: {told or 'none'}"))
+    return findings
+
+
+def _shared_webhook(settings: Settings, own_tokens: bool) -> Iterator[Finding]:
+    """The URL that numbers of the installation's own Meta apps share. `own_tokens`: numbers have verify tokens."""
+    if settings.meta_app_secrets and not (settings.meta_verify_token or own_tokens):
+        advice = "Choose a word, set it here and enter it at Meta: without it the shared URL cannot be subscribed."
+        yield Finding(False, "META_APP_SECRETS is set, META_VERIFY_TOKEN is not", advice)
+    if settings.meta_verify_token and not settings.meta_app_secrets:
+        advice = "Set the app's secret: the shared URL can be subscribed, but takes nothing that it cannot check."
+        yield Finding(False, "META_VERIFY_TOKEN is set, META_APP_SECRETS is not", advice)
+
+
+async def _reached(settings: Settings, name: str, url: str) -> Finding:
+    """Any answer will do: nobody's token is asked with."""
+    upstream = Upstream(url, max_parallel=1, deadlines=Deadlines(connect_s=settings.connect_s))
     try:
-        await Blobs(Path(settings.blob_dir)).check()
-    except OSError as error:
-        advice = "Make it a folder that the gateway may write to; workers and machines share it. No image is kept now."
-        return Finding(False, f"BLOB_DIR {settings.blob_dir}: not writable ({error.strerror or error})", advice)
-    return Finding(True, f"BLOB_DIR {settings.blob_dir}: writable")
+        with trio.fail_after(PROBE_S):
+            async with upstream.request(b"GET", "/", (), b"", PROBE_S) as reply:
+                return Finding(True, f"{name}: answered with status {reply.status}")
+    except (UpstreamError, trio.TooSlowError) as error:
+        detail = error.detail if isinstance(error, UpstreamError) else "no answer"
+        return Finding(False, f"{name} {url}: not reached ({detail})", "Check the URL and the network.")
+    finally:
+        await upstream.aclose()
 
 
 def _search(settings: Settings) -> Finding:

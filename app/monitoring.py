@@ -26,6 +26,7 @@ from app.storage import catalog as stored
 from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.migrations import moved_to
 from app.usecases.books import BooksWatch
+from app.usecases.channel_watch import ChannelWatch
 from app.usecases.meter import Meter
 from app.usecases.models import Models
 
@@ -63,6 +64,7 @@ class Monitoring:
         observer, db = watched.observer, watched.db
         self._settings = settings
         self._books = BooksWatch(db)
+        self._channels = ChannelWatch(db)
         self._observer = observer
         self._lag = LoopLag(observer.metrics.loop_lag_s)
         self._readiness = Readiness(
@@ -76,6 +78,7 @@ class Monitoring:
             database=db.stats,
             queued=lambda: db.queued,
             books=self._books.stats,
+            channels=self._channels.stats,
             settle_backlog=lambda: watched.meter.settler.backlog,
             swept=lambda: watched.meter.settler.swept,
             connections=watched.connections,
@@ -93,6 +96,7 @@ class Monitoring:
             if self._settings.metrics_port or self._settings.metrics_token:
                 nursery.start_soon(self._books.run_count)
                 nursery.start_soon(self._books.run_rounds)
+                nursery.start_soon(self._channels.run)
             if self._settings.metrics_port:
                 port = self._settings.metrics_port + (worker or 0)
                 served = ServerSettings(host=self._settings.metrics_host, port=port, drain_s=0)

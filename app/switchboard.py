@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from app.config import Settings
+from app.core.file_links import media_links
 from app.core.identity import Clock, now_us
 from app.core.sealing import Sealer
 from app.providers.receivers import Receivers
@@ -35,6 +36,7 @@ from channels.intake import Gate, Intake
 from channels.lanes import Lanes
 from channels.lines import Lines, open_lines
 from channels.media import MediaStore
+from channels.media_links import MediaLinks
 from channels.office import Office, make_office
 from channels.reconciling import Reconciler
 from channels.replying import Asker, Replier, ReplyServices
@@ -87,6 +89,7 @@ class Switchboard:
     charges: TemplateCharges
     upkeep: ChannelUpkeep
     media: MediaStore
+    media_links: MediaLinks
 
     def start(self, nursery: trio.Nursery, shutdown: trio.Event, hurry: trio.Event) -> None:
         """Lanes and senders let what is under way come to its end after `shutdown`; the others need not."""
@@ -121,6 +124,7 @@ def connect(settings: Settings, core: Core, lines: Lines) -> Switchboard:
     db, clock, models = core.db, core.clock, core.models
     bells = Bells(Bell(), Bell(), Bell())
     media = MediaStore(db, Blobs(Path(settings.blob_dir) / MEDIA), keep_days=settings.media_days, clock=clock)
+    links = MediaLinks(media, media_links(settings.secret_key), settings.public_url, clock=clock)
     turns = make_turns(settings, core, lines, media, bells, partial(ask, core.chat))
     sorting = Sorter(
         *(db, lambda: models.catalog.plans),
@@ -144,13 +148,14 @@ def connect(settings: Settings, core: Core, lines: Lines) -> Switchboard:
             *(db, lines),
             bell=bells.senders,
             clock=clock,
-            files=Files(media),
+            files=Files(media, links.url),
             metrics=core.chat.observer.metrics.channels,
         ),
         reconciler=Reconciler(db, lines, clock=clock),
         charges=TemplateCharges(db, core.meter, clock=clock),
         upkeep=ChannelUpkeep(db, inbox_days=settings.inbox_days, clock=clock),
         media=media,
+        media_links=links,
     )
 
 
@@ -166,6 +171,7 @@ def make_turns(settings: Settings, core: Core, lines: Lines, media: MediaStore, 
         takes_tools=partial(takes_tools, models),
         secret_of=partial(tools_secret, core.sealer),
         clock=clock,
+        voiced=frozenset({"meta", "twilio"} if settings.public_url else {"meta"}),
     )
     services = TurnServices(
         db=db,

@@ -14,7 +14,7 @@ import trio
 
 from app.core.accumulate import Accumulator
 from app.core.call_facts import Marks
-from app.core.chat import read_chat
+from app.core.chat import ChatRequest, read_chat
 from app.core.deltas import Delta, Usage
 from app.core.errors import Problem, UpstreamError
 from app.core.identity import Clock, Principal
@@ -26,6 +26,7 @@ from app.usecases.chat import run_chat
 from app.usecases.chat_services import ChatServices
 from app.usecases.settling import Beside
 from app.usecases.sink import Served
+from channels.bot_models import takes_tools
 
 T = TypeVar("T")
 ENDPOINT: Final = "whatsapp"
@@ -67,19 +68,29 @@ async def ask(
     settling: Settling = nothing,
 ) -> Answer:
     """Ask and settle. Raises Problem, nothing having been charged then; StaleKey. A cancel is free, too."""
-    request = read_chat(body)
+    request = _with_other_models(services, read_chat(body))
     facts = facts_of(marks, "chat")
     sink = _WholeAnswer(settling)
     await run_chat(services, principal, request, sink, facts)
     return sink.answer
 
 
+def _with_other_models(services: ChatServices, request: ChatRequest) -> ChatRequest:
+    """Of a client's call functions keep other models away, since those might answer in another shape. A bot reads
+    answers whole, in any shape: any other model of it that takes functions may answer, too.
+    """
+    if not request.tools:
+        return request
+    others = [name for name in request.fields.models or () if takes_tools(services.models, name)]
+    others = [name for name in dict.fromkeys(others) if name != request.model]
+    ignored = tuple(name for name in request.ignored if name != "models")
+    return msgspec.structs.replace(request, fallbacks=tuple(others), ignored=ignored)
+
+
 def facts_of(marks: Marks, operation: str) -> CallFacts:
     """Of a call for a bot: free when it is given up, unlike that of a client who leaves."""
     request_id = marks.trace_id or marks.session_id
-    return CallFacts(
-        request_id, ENDPOINT, trio.current_time(), operation=operation, marks=marks, free_when_left=True
-    )
+    return CallFacts(request_id, ENDPOINT, trio.current_time(), operation=operation, marks=marks, free_when_left=True)
 
 
 async def as_bot(

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from app.core.errors import Problem
+from app.core.sends import TEMPLATE_UCR
 from app.core.times import DAY_US
 from app.providers.whatsapp.line import TemplateContent, TextContent
-from app.storage import bot_turns, contacts, conversations, lanes
+from app.storage import bot_turns, contacts, conversations, lanes, ledger
 from app.storage.conversations import StoredMessage
 from app.storage.database import Transaction
 from channels import people
@@ -26,6 +27,8 @@ from channels.whatsapp.text_form import PART_LIMITS, split
 
 #: Why a turn makes room for another one.
 MORE: Final = "the user has written more"
+#: Why one ended that nobody has ended.
+DIED: Final = "the process died"
 #: So many turns in a row that failed, and people are called.
 MOST_FAILURES: Final = 2
 
@@ -79,13 +82,16 @@ def begin(db: Transaction, tenant_id: str, conversation_id: str, owner: str, now
     situation = read_situation(db, tenant_id, conversation_id, now_us, sees)
     if situation is None:
         bot_turns.dispose_open(db, tenant_id, conversation_id, "bot_off")
+        bot_turns.end_others(db, tenant_id, conversation_id, "", "dropped", DIED, now_us)
         return Over(lane.touched)
     verdict = decide(situation)
     place = Place(tenant_id, conversation_id, situation.contact.id, situation.number.id)
     _set_aside(db, place, situation, verdict)
     if not verdict.inputs:
+        bot_turns.end_others(db, tenant_id, conversation_id, "", "dropped", DIED, now_us)
         return Over(lane.touched)
     identity, inputs = _next(db, tenant_id, conversation_id, verdict.inputs, now_us)
+    bot_turns.end_others(db, tenant_id, conversation_id, identity, "superseded", DIED, now_us)
     names = msgspec.json.encode([message.id for message in inputs]).decode()
     attempts = bot_turns.begin_turn(db, tenant_id, identity, conversation_id, names, now_us)
     begun = Begun(
@@ -217,11 +223,14 @@ def _set_aside(db: Transaction, place: Place, situation: Situation, verdict: Ver
 
 
 def _send_template(db: Transaction, place: Place, situation: Situation, key: str) -> None:
-    """At most once in 24 hours, outside of the window as inside of it."""
+    """At most once in 24 hours, outside of the window as inside of it; to nobody who wants none, on nobody's debt."""
     template = situation.config.fallback_template
     sent = msgspec.json.decode(situation.contact.notices, type=dict[str, int])
     notice = Notice("template", "template")
-    if template is None or not due([notice], sent, situation.now_us):
+    if template is None or situation.contact.opted_out_us is not None or not due([notice], sent, situation.now_us):
+        return
+    balance, held = ledger.balance(db, place.tenant_id)
+    if balance - held < TEMPLATE_UCR:
         return
     content = TemplateContent(template.name, template.language, tuple(template.components), template.variables)
     post(

@@ -107,6 +107,8 @@ class Connections:
                 _check_correction(db, tenant_id, before, number)
             if (number.account, number.business, number.secrets) != (before.account, before.business, before.secrets):
                 number = number._replace(state="unchecked", error="")
+            if provider == "twilio" and number.business != before.business:
+                number = number._replace(verified_us=None)  # whose that account is nobody has proved yet
             if "bot_id" in fields and fields["bot_id"] is not None:
                 check_bot(db, tenant_id, fields["bot_id"])
             numbers.update_number(db, tenant_id, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.core.errors import Problem
 from app.providers.whatsapp.line import Content, File, Line, MediaContent, NotSent, Refused, TextContent
@@ -12,6 +12,8 @@ from app.storage.media import StoredMedia
 
 #: The upload is tried again for these, and given up for others.
 WAIT: frozenset[str] = frozenset({"transient", "app_rate", "number_rate", "maintenance", "account"})
+#: Bytes of a file that Twilio passes on.
+TWILIO_MOST: Final = 16_000_000
 
 
 class Store(Protocol):
@@ -54,15 +56,22 @@ async def _with_file(
 ) -> MediaContent:
     if files is None:
         raise Refused("media", "no_files", "There are no files here.")
-    if provider == "twilio":
-        link = files.link(tenant_id, content.kept)
-        if not link:
-            raise Refused("media", "no_link", "Twilio takes a file as a public link only.")
-        return replace(content, kept="", link=link)
     try:
         file, row = await files.store.read(tenant_id, content.kept)
     except Problem as problem:
         if problem.code == "storage_unavailable":
             raise NotSent(problem.message) from None
         raise Refused("media", problem.code, problem.message) from None
+    if provider == "twilio":
+        return replace(content, kept="", link=_link(files, tenant_id, row))
     return replace(content, kept="", media_id=await line.upload(file.data, file.media_type, row.name))
+
+
+def _link(files: Files, tenant_id: str, row: StoredMedia) -> str:
+    """Raises Refused."""
+    if row.size > TWILIO_MOST:
+        raise Refused("media", "too_large", "Twilio takes files of at most 16 MB.")
+    link = files.link(tenant_id, row.id)
+    if not link:
+        raise Refused("media", "no_link", "Twilio takes a file as a public link only.")
+    return link

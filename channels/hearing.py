@@ -68,7 +68,19 @@ class Ears:
         self._clock = clock
         self._room = trio.CapacityLimiter(HEARD_AT_ONCE)
 
-    async def image(self, tenant_id: str, line: Line, message: StoredMessage) -> Heard:
+    async def images(self, tenant_id: str, line: Line, messages: Sequence[StoredMessage]) -> dict[str, Heard]:
+        """By the message's id; the newest with their images, as many as fit."""
+        heard = {message.id: Heard(message) for message in messages}
+        room = MOST_SEEN
+        for message in reversed(messages[-MOST_IMAGES:]):
+            found = await self._image(tenant_id, line, message)
+            size = 0 if found.file is None else len(found.file.data)
+            if size <= room:
+                heard[message.id] = found
+                room -= size
+        return heard
+
+    async def _image(self, tenant_id: str, line: Line, message: StoredMessage) -> Heard:
         """The message with its image; without where it cannot be had."""
         try:
             return Heard(message, await self._file(tenant_id, line, message, LARGEST_IMAGE))

@@ -6,6 +6,7 @@ its lease is over. A turn that loses its lease is cancelled before it can write 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -102,11 +103,12 @@ class Lanes:
     async def _look(self, working: trio.Nursery) -> float:
         """Start a task for each lane that is due, as far as there is room, and tell running ones; how long to pause."""
         at, mine = self._clock(), list(self._running)
+        full = [tenant_id for tenant_id, count in self._tenants().items() if count >= MOST_OF_TENANT]
         try:
             due, next_us, touched = await self._db.read(
                 EVERY_TENANT,
                 lambda db: (
-                    lanes.due(db, at, LOOKED_AT + len(mine)),
+                    lanes.due(db, at, LOOKED_AT, full),
                     lanes.next_due(db, at),
                     lanes.touched(db, self._owner, mine) if mine else {},
                 ),
@@ -122,22 +124,28 @@ class Lanes:
         return min(LOOK_EVERY_S, max(0.0, wait_s))
 
     def _start(self, working: trio.Nursery, due: Sequence[DueLane]) -> None:
-        tenants = [tenant_id for tenant_id, _ in self._running.values()]
+        tenants = self._tenants()
         for lane in due:
             if len(self._running) >= MOST_LANES:
                 return
-            if lane.conversation_id in self._running or tenants.count(lane.tenant_id) >= MOST_OF_TENANT:
+            if lane.conversation_id in self._running or tenants[lane.tenant_id] >= MOST_OF_TENANT:
                 continue
             nudge = Nudge()
             self._running[lane.conversation_id] = (lane.tenant_id, nudge)
-            tenants.append(lane.tenant_id)
+            tenants[lane.tenant_id] += 1
             working.start_soon(self._work, lane, nudge)
+
+    def _tenants(self) -> Counter[str]:
+        """How many lanes of each this process works on."""
+        return Counter(tenant_id for tenant_id, _ in self._running.values())
 
     async def _work(self, lane: DueLane, nudge: Nudge) -> None:
         """One lane, from claim to leaving. A turn that could not go on is tried again when its lease is over."""
         tenant_id, conversation_id = lane.tenant_id, lane.conversation_id
+        claimed = False
         try:
-            if not await self._claim(tenant_id, conversation_id):
+            claimed = await self._claim(tenant_id, conversation_id)
+            if not claimed:
                 return
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._renew, tenant_id, conversation_id, nursery.cancel_scope)
@@ -147,11 +155,14 @@ class Lanes:
                 except Problem as problem:
                     log.warning("lanes.turn_stopped", conversation=conversation_id, error=str(problem))
                 nursery.cancel_scope.cancel()
+        except Problem as problem:
+            log.warning("lanes.not_claimed", error=str(problem))
         except Exception as error:  # noqa: BLE001 - a bug: it must neither end the service nor be met at once again
             log.error("lanes.turn_crashed", conversation=conversation_id, errors=error_places(error))
         finally:
             del self._running[conversation_id]
-            self._bell.ring()
+            if claimed:  # what could not be claimed is not to be met at once again
+                self._bell.ring()
 
     async def _claim(self, tenant_id: str, conversation_id: str) -> bool:
         at = self._clock()

@@ -10,7 +10,7 @@ from channels.asking import Answer
 from channels.closing import Begun
 from channels.posting import Saying
 from channels.tools import BUTTONS, HANDOFF, Choices, read_choices
-from channels.voicing import may_speak, wants_voice
+from channels.voicing import may_speak
 from channels.whatsapp.text_form import reply_parts
 
 
@@ -38,11 +38,11 @@ def are_readable(begun: Begun, words: LastWords) -> bool:
     return bool(_parts(begun, words.text))
 
 
-def saying(begun: Begun, answer: Answer, words: LastWords) -> Saying:
-    """As it is written down to go out."""
+def saying(begun: Begun, answer: Answer, words: LastWords, *, aloud: bool) -> Saying:
+    """As it is written down to go out; `aloud`: to be spoken, if it can be."""
     late = begun.situation.config.late_message.strip() if begun.late else ""
     text = f"{late}\n\n{words.text}" if late else words.text
-    spoken = words.choices is None and not words.hands_over and wants_voice(begun) and may_speak(text)
+    spoken = words.choices is None and not words.hands_over and aloud and may_speak(text)
     parts: list[Content]
     if spoken:
         parts = [TextContent(text)]

@@ -46,29 +46,41 @@ class MediaStore:
         await self._blobs.keep(tenant_id, row.id, file.data)
         return row
 
-    async def read(self, tenant_id: str, media_id: str) -> tuple[File, StoredMedia]:
-        """The whole file. Raises Problem 404 for one that is gone, 503 for an ill disk."""
+    async def find(self, tenant_id: str, media_id: str) -> StoredMedia:
+        """The row of a file. Raises Problem 404 for one that is gone."""
         row = await self._db.read(tenant_id, lambda db: stored.find_media(db, tenant_id, media_id))
         if row is None:
-            raise _missing()
-        data = bytearray()
+            raise missing()
+        return row
+
+    async def piece(self, tenant_id: str, row: StoredMedia, at: int, size: int) -> bytes:
+        """At most `size` of its bytes, from `at`. Raises Problem: 404 when the file is gone, 503 for an ill disk."""
         try:
-            while len(data) < row.size and (piece := await self._blobs.read(tenant_id, media_id, len(data), PIECE)):
-                data += piece
+            data = await self._blobs.read(tenant_id, row.id, at, size)
         except FileNotFoundError:
-            data.clear()
+            data = b""
         except OSError as error:
-            log.error("media.not_read", media=media_id, error=str(error))
+            log.error("media.not_read", media=row.id, error=str(error))
             raise Problem("storage_unavailable", "The file cannot be read just now.", retry_after_s=MORE_S) from None
+        if not data:
+            raise missing()
+        return data
+
+    async def read(self, tenant_id: str, media_id: str) -> tuple[File, StoredMedia]:
+        """The whole file. Raises Problem 404 for one that is gone, 503 for an ill disk."""
+        row = await self.find(tenant_id, media_id)
+        data = bytearray()
+        while len(data) < row.size:
+            data += await self.piece(tenant_id, row, len(data), PIECE)
         if len(data) != row.size:
-            raise _missing()
+            raise missing()
         return File(bytes(data), row.media_type), row
 
     async def of_message(self, tenant_id: str, message_id: str) -> tuple[File, StoredMedia]:
         """The message's file. Raises Problem as `read`."""
         row = await self._db.read(tenant_id, lambda db: stored.of_message(db, tenant_id, message_id))
         if row is None:
-            raise _missing()
+            raise missing()
         return await self.read(tenant_id, row.id)
 
     async def run_sweeper(self) -> None:
@@ -114,5 +126,6 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _missing() -> Problem:
+def missing() -> Problem:
+    """The same for a file that never was, one that is gone and a link that is none."""
     return Problem("not_found", "There is no such file, or it is past its time.")

@@ -6,6 +6,7 @@ Each leg is written down with its charge (`channels.turns`); a leg that is on re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -26,21 +27,19 @@ from app.usecases.settling import Beside
 from channels import closing, people
 from channels.asking import NOTHING_TO_SEND, Answer, Settling, ToolCall, as_bot
 from channels.closing import Begun
-from channels.deciding import Notice
-from channels.hearing import Ears, Heard, Sight, is_image, lost
+from channels.hearing import Ears, Heard
 from channels.last_words import LastWords, are_readable, last_words, saying
+from channels.listening import MOST_INPUTS, Listener
 from channels.prompt import BotPrompt, chat_body
 from channels.tools import ToolCase, Tools, definitions
 from channels.voicing import wants_voice
-from channels.whatsapp.understanding import answerable, past_of, user_parts
+from channels.whatsapp.understanding import past_of, user_parts
 
 T = TypeVar("T")
 #: Rounds of functions in one turn.
 MOST_ROUNDS: Final = 8
 #: Functions that run in one round; the model is told that the others did not.
 MOST_CALLS: Final = 8
-#: Of a burst the newest are shown to the model.
-MOST_INPUTS: Final = 50
 TOO_MANY: Final = '{"error": "too many functions at once; this one was not run"}'
 
 
@@ -66,6 +65,8 @@ class ReplyServices:
     #: What the calls of a bot's functions are signed with, of the tenant and the bot's sealed secrets.
     secret_of: Callable[[str, str], str]
     clock: Clock
+    #: Whom a voice note can be given to. Twilio fetches it, for which it must know where.
+    voiced: frozenset[str] = frozenset({"meta"})
 
 
 class Replier:
@@ -74,60 +75,18 @@ class Replier:
     def __init__(self, services: ReplyServices) -> None:
         self._services = services
         self._db = services.db
+        self._listener = Listener(services.db, services.ears, clock=services.clock)
+
+    def room(self, begun: Begun) -> AbstractAsyncContextManager[object]:
+        """To be in while the turn is heard and answered."""
+        return self._listener.room(begun)
 
     async def hear(self, begun: Begun, line: Line) -> tuple[Begun, list[Heard]]:
         """What the turn's messages say, and the turn without those that say nothing: none may be left.
 
         Raises Problem, Overtaken.
         """
-        heard = await self._hear(begun, line)
-        gone = lost(heard)
-        if not gone:
-            return begun, heard
-        ids = {message.id for message in gone}
-        return await self._set_aside(begun, gone), [each for each in heard if each.message.id not in ids]
-
-    async def _hear(self, begun: Begun, line: Line) -> list[Heard]:
-        situation = begun.situation
-        kind_of_bot = "" if situation.bot is None else situation.bot.type
-        # What the model is not shown of a burst is not fetched, understood and charged either.
-        heard = [Heard(message) for message in begun.inputs[:-MOST_INPUTS]]
-        seen = Sight()
-        for message in begun.inputs[-MOST_INPUTS:]:
-            kind = answerable(message, kind_of_bot, situation.config, can_see=situation.can_see)
-            since = trio.current_time()
-            if kind == "image":
-                heard.append(seen.limited(await self._services.ears.image(begun.tenant_id, line, message)))
-            elif kind == "voice":
-                heard.append(await self._services.ears.voice(begun, line, message))
-            else:
-                heard.append(Heard(message))
-                continue
-            begun.spend("heard", trio.current_time() - since)
-        return heard
-
-    async def _set_aside(self, begun: Begun, gone: Sequence[StoredMessage]) -> Begun:
-        """Say that this was not understood; what is left of the turn."""
-        at = self._services.clock()
-        ids = {message.id for message in gone}
-        left = [message for message in begun.inputs if message.id not in ids]
-        situation = closing.later(begun.situation, at)
-        config = situation.config
-        unseen = [message.id for message in gone if is_image(message)]
-        unheard = [message.id for message in gone if not is_image(message)]
-        words = [Notice("unheard", config.unheard_message)] if unheard else []
-        words += [Notice("unsupported", config.unsupported_message)] if unseen else []
-
-        def write(db: Transaction) -> None:
-            closing.check_ours(db, begun, may_restart=False)
-            bot_turns.dispose(db, begun.tenant_id, unheard, "unheard", begun.turn_id)
-            bot_turns.dispose(db, begun.tenant_id, unseen, "unsupported", begun.turn_id)
-            closing.tell(db, begun.place, situation, words, begun.turn_id)
-            if not left:
-                closing.drop(db, begun, "unheard", at)
-
-        await self._db.write(begun.tenant_id, write)
-        return replace(begun, inputs=left)
+        return await self._listener.hear(begun, line)
 
     async def answer(self, begun: Begun, heard: Sequence[Heard], *, may_restart: bool) -> None:
         """Answer what was heard. Raises Problem, the user having been told nothing; Overtaken."""
@@ -159,7 +118,7 @@ class Replier:
             contact_name=situation.contact.name,
             tools=definitions(situation.config) if self._services.takes_tools(model) else (),
             model=model,
-            spoken=wants_voice(begun),
+            spoken=wants_voice(begun, self._services.voiced),
         )
 
     async def _parts(self, begun: Begun, heard: Sequence[Heard]) -> list[list[dict[str, Any]] | str]:
@@ -200,7 +159,10 @@ class Replier:
         """An answer from the record. One that called a function ends the turn if the bot takes that for its last words
         by now.
         """
-        words = self._words(begun, number, answer)
+        try:
+            words = self._words(begun, number, answer)
+        except UpstreamError as nothing:
+            raise nothing.problem() from None
         if words is not None:
 
             def write(db: Transaction) -> None:
@@ -238,7 +200,8 @@ class Replier:
     def _say(self, begun: Begun, name: str, answer: Answer, words: LastWords, db: Transaction) -> None:
         at, place = self._services.clock(), begun.place
         facts = {"model": answer.model, "legs": name}
-        closing.answer(db, begun, saying(begun, answer, words), facts, at)
+        aloud = wants_voice(begun, self._services.voiced)
+        closing.answer(db, begun, saying(begun, answer, words, aloud=aloud), facts, at)
         if words.hands_over:
             people.hand_over(db, place.tenant_id, place.conversation_id, at, flag="handoff")
 

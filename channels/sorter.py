@@ -106,6 +106,9 @@ class Sorter:
         except Problem as problem:
             log.warning("sorter.not_sorted", tenant=tenant_id, error=str(problem))
             await trio.sleep(RETRY_S)
+        except Exception as crash:  # noqa: BLE001 - a bug: it must not end the service, nor be met at once again
+            log.error("sorter.stuck", tenant=tenant_id, errors=error_places(crash))
+            await trio.sleep(RETRY_S)
         finally:
             was_full = len(self._busy) >= MOST_AT_ONCE
             if self._busy.pop(tenant_id) or more or was_full:

@@ -26,6 +26,7 @@ from channels.people import CAP
 from channels.sorting import DONE, NO_BOT, NO_SENDER, SECOND_US, Sorted, Sorting
 from channels.whatsapp.updates import CHOICES, Call, Echo, Message
 
+MINUTE_US: Final = 60 * SECOND_US
 #: Kinds that take longer to make than to type, and that words often follow.
 MEDIA: Final = frozenset({"image", "voice", "audio"})
 
@@ -37,6 +38,8 @@ def sort_message(sorting: Sorting, number: StoredNumber, event: Event, message: 
     db, tenant_id, at_us = sorting.db, sorting.tenant_id, sorting.at_us
     contact = find_or_make(db, tenant_id, number.id, message.sender, at_us)
     conversation = place(db, tenant_id, number, contact, at_us, sorting.plans)
+    if not (conversation.autoreply or message.standby):
+        _resume_after_silence(sorting, conversation)
     disposition = "standby" if message.standby else "cap" if conversation.flag == CAP else "open"
     stored = StoredMessage(
         id=new_uuid(event.received_us),
@@ -138,6 +141,14 @@ def patience(config: BotConfig, kind: str) -> tuple[int, int]:
 def told_us(event: Event, at_s: int) -> int:
     """When it happened, as the provider says; when it came, if it says nothing."""
     return at_s * SECOND_US if at_s > 0 else event.received_us
+
+
+def _resume_after_silence(sorting: Sorting, conversation: StoredConversation) -> None:
+    """The bot answers again when nobody has said anything for as long as it is set to leave the user to people."""
+    db, tenant_id, at_us = sorting.db, sorting.tenant_id, sorting.at_us
+    minutes = config_of(db, tenant_id, conversation.bot_id).resume_minutes
+    if minutes and at_us - conversation.updated_us >= minutes * MINUTE_US:
+        people.resume(db, tenant_id, conversation.id, at_us)
 
 
 def _details(message: Message) -> str:

@@ -18,7 +18,7 @@ from channels.pacing import PAIR, SECOND_US, number_bucket
 SETTLED_US: Final = 3 * SECOND_US
 #: What waits at a number that the provider does not serve, and what a bot has said, is not worth sending after so long.
 OLD_US: Final = 3600 * SECOND_US
-#: A number that the provider does not serve is looked at again so often.
+#: A number that the provider does not serve, or with nothing but templates, is looked at again so often.
 ERROR_US: Final = 5 * SECOND_US
 #: What waits for a part before it is looked at again so often.
 LOOK_US: Final = SECOND_US // 4
@@ -71,19 +71,31 @@ def take(db: Transaction, tenant_id: str, number_id: str, at_us: int, lease_us: 
     for origins in ORDER:
         if pace.spam_us > at_us and origins != ("template",):
             continue
-        found = send_queue.candidates(db, tenant_id, number_id, origins, at_us, at_us - SETTLED_US, LOOKED_AT)
+        found = _oldest(db, tenant_id, number_id, origins, at_us)
         for place, candidate in enumerate(found, 1):
             verdict = judge(candidate, at_us)
             if verdict == "go":
                 send_queue.set_pace(db, tenant_id, number_id, pace._replace(tat_us=bucket.taken(pace.tat_us, at_us)))
-                more = place < len(found) or len(found) == LOOKED_AT
+                more = place < len(found)
                 return _mark(db, tenant_id, number, candidate, at_us, lease_us, more)
             kept_back = True
             if isinstance(verdict, int):
                 send_queue.postpone(db, tenant_id, candidate.id, verdict)
             else:
                 _refuse(db, tenant_id, candidate.id, verdict, at_us)
-    return Idle(at_us, pace=True) if kept_back else Idle(at_us + LOOK_US)
+    if kept_back:
+        return Idle(at_us, pace=True)
+    return Idle(at_us + (ERROR_US if pace.spam_us > at_us else LOOK_US))
+
+
+def _oldest(db: Transaction, tenant_id: str, number_id: str, origins: tuple[str, ...], at_us: int) -> list[Candidate]:
+    """What of these may go as far as its conversation is concerned, oldest first."""
+    found = [
+        candidate
+        for origin in origins
+        for candidate in send_queue.candidates(db, tenant_id, number_id, origin, at_us, at_us - SETTLED_US, LOOKED_AT)
+    ]
+    return sorted(found, key=lambda candidate: (candidate.due_us, candidate.seq))
 
 
 def judge(candidate: Candidate, at_us: int) -> Verdict:

@@ -179,22 +179,27 @@ class _Run:
     async def _reply(self, line: Line) -> None:
         reason = "late"
         with trio.move_on_after(TURN_S):
-            while True:
-                try:
-                    await self._try(line)
-                except Overtaken:
+            async with self._services.replier.room(self._begun):
+                reason = await self._persist(line)
+        if reason:
+            await self._fail(reason)
+
+    async def _persist(self, line: Line) -> str:
+        """Try as often as it may help; why there is no answer, "" when there is one."""
+        while True:
+            try:
+                await self._try(line)
+            except Overtaken:
+                raise
+            except Problem as problem:
+                if problem.code == "storage_unavailable":
                     raise
-                except Problem as problem:
-                    if problem.code == "storage_unavailable":
-                        raise
-                    if problem.code in PASSING:
-                        await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
-                        continue
-                    log.warning("turns.failed", turn=self._begun.turn_id, code=problem.code)
-                    reason = "no_credits" if problem.code in UNPAID else problem.code
-                    break
-                return
-        await self._fail(reason)
+                if problem.code in PASSING:
+                    await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
+                    continue
+                log.warning("turns.failed", turn=self._begun.turn_id, code=problem.code)
+                return "no_credits" if problem.code in UNPAID else problem.code
+            return ""
 
     async def _try(self, line: Line) -> None:
         replier = self._services.replier

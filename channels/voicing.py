@@ -7,6 +7,7 @@ transaction, so a process that dies before it is a file costs nobody anything tw
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ import trio
 
 from app.core.bot_config import BotConfig
 from app.core.call_facts import Marks
-from app.core.errors import Problem
+from app.core.errors import Problem, error_places
 from app.core.identity import Clock, Principal
 from app.core.speech import CONTENT_TYPES, SpeechRequest
 from app.providers.whatsapp.line import File, MediaContent, TextContent
@@ -23,6 +24,7 @@ from app.storage import bot_turns, media, send_moves, sends
 from app.storage.conversations import StoredMessage
 from app.storage.database import Database, Transaction
 from app.storage.ledger import Ending
+from app.storage.media import StoredMedia
 from app.storage.send_moves import StoredSend
 from app.usecases.settling import Beside
 from app.usecases.sink import Served
@@ -43,10 +45,12 @@ SPEAK_S: Final = 60.0
 LEG: Final = "tts"
 
 
-def wants_voice(begun: Begun) -> bool:
-    """Whether this turn is answered aloud: as the bot is set, and as the user has spoken or written."""
+def wants_voice(begun: Begun, providers: Collection[str]) -> bool:
+    """Whether this turn is answered aloud: as the bot is set, and as the user has spoken or written, at one of the
+    `providers` that can be given a file.
+    """
     situation = begun.situation
-    if situation.bot is None or situation.bot.type != "whatsapp_voice" or situation.number.provider != "meta":
+    if situation.bot is None or situation.bot.type != "whatsapp_voice" or situation.number.provider not in providers:
         return False
     mode = situation.config.reply_mode
     return mode == "voice" or (mode == "mirror" and any(_was_spoken(message) for message in begun.inputs))
@@ -78,19 +82,12 @@ class Voice:
                 self._senders.ring()
 
     async def _make(self, tenant_id: str, send: StoredSend) -> None:
-        content = contents.read(send.kind, send.body)
-        text = content.body if isinstance(content, TextContent) else ""
-        try:
-            with trio.fail_after(SPEAK_S):
-                file = await self._speak(tenant_id, send, text)
-                row = await self._store.keep(tenant_id, send.message_id, file)
-        except (Problem, OSError, trio.TooSlowError) as error:
-            if isinstance(error, Problem) and error.code == "storage_unavailable":
-                raise
-            log.info("voice.not_spoken", send=send.id, reason=repr(error))
+        text = _text_of(send)
+        row = await self._kept(tenant_id, send, text)
+        if row is None:
             await self._db.write(tenant_id, lambda db: _write_instead(db, tenant_id, send, text, self._clock()))
             return
-        note = MediaContent("audio", kept=row.id, voice=True, otherwise=text)
+        note = MediaContent("audio", kept=row.id, voice=True, otherwise=_written(text))
 
         def made(db: Transaction) -> None:
             if sends.made(db, tenant_id, send.message_id, send.part, *contents.write(note), self._clock()):
@@ -98,6 +95,22 @@ class Voice:
                 bot_turns.empty_leg(db, tenant_id, send.turn_id, LEG)
 
         await self._db.write(tenant_id, made)
+
+    async def _kept(self, tenant_id: str, send: StoredSend, text: str) -> StoredMedia | None:
+        """The sound as a file of ours, None when it cannot be had. Raises Problem without a database, LegTaken."""
+        try:
+            with trio.fail_after(SPEAK_S):
+                file = await self._speak(tenant_id, send, text)
+                return await self._store.keep(tenant_id, send.message_id, file)
+        except (Problem, OSError, trio.TooSlowError) as error:
+            if isinstance(error, Problem) and error.code == "storage_unavailable":
+                raise
+            log.info("voice.not_spoken", send=send.id, reason=repr(error))
+        except bot_turns.LegTaken:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug: the conversation would stand still for ever
+            log.error("voice.crashed", send=send.id, errors=error_places(error))
+        return None
 
     async def _speak(self, tenant_id: str, send: StoredSend, text: str) -> File:
         """The sound, from the record if it has been paid for already. Raises Problem."""
@@ -150,10 +163,21 @@ class _Sound:
         return write
 
 
+def _text_of(send: StoredSend) -> str:
+    try:
+        content = contents.read(send.kind, send.body)
+    except ValueError:  # of a version that is not ours
+        return ""
+    return content.body if isinstance(content, TextContent) else ""
+
+
 def _write_instead(db: Transaction, tenant_id: str, send: StoredSend, text: str, at_us: int) -> None:
-    """It is short enough to be one part."""
-    part = (reply_parts(text, "meta") or [text])[0]
-    sends.made(db, tenant_id, send.message_id, send.part, *contents.write(TextContent(part)), at_us)
+    sends.made(db, tenant_id, send.message_id, send.part, *contents.write(TextContent(_written(text))), at_us)
+
+
+def _written(text: str) -> str:
+    """It is short enough to be one part, at either provider."""
+    return (reply_parts(text, "twilio") or [text])[0]
 
 
 def _wish(text: str, config: BotConfig) -> SpeechRequest:

@@ -62,6 +62,8 @@ TROUBLES: list[tuple[dict[str, Any], str, str]] = [
     ({"cloudflare_api_token": Secret()}, "FIX  cloudflare: not configured", "Set CLOUDFLARE_API_TOKEN and"),
     ({"database_url": "sqlite:////dev/null/gateway.db"}, "FIX  sqlite:////dev/null/gateway.db: ", "Check the path"),
     ({"blob_dir": "/dev/null/blobs"}, "FIX  BLOB_DIR /dev/null/blobs: not writable (Not a directory)", "Make it a"),
+    ({"meta_app_secrets": Secret("s")}, "FIX  META_APP_SECRETS is set, META_VERIFY_TOKEN is not", "Choose a word"),
+    ({"meta_verify_token": Secret("t")}, "FIX  META_VERIFY_TOKEN is set, META_APP_SECRETS is not", "Set the app's"),
 ]
 
 
@@ -75,6 +77,63 @@ async def test_what_is_wrong_is_named_with_what_to_do(
     (at,) = [number for number, each in enumerate(lines) if each.startswith("FIX")]
     assert lines[at].startswith(line)
     assert lines[at + 1].strip().startswith(advice)
+
+
+async def test_a_folder_of_media_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_ground(tmp_path) as ground:
+        blobs = tmp_path / "blobs"
+        blobs.mkdir()
+        (blobs / ".media").touch()
+        _, lines = await findings(replace(ground.settings, blob_dir=str(blobs)), capsys)
+    assert [line for line in lines if line.startswith("FIX")] == [
+        f"FIX  BLOB_DIR {blobs}/.media: not writable (Not a directory)"
+    ]
+
+
+async def connect_numbers(ground: Ground, state: str, *providers: str) -> None:
+    """A number of each of these providers, in that state."""
+    with open_view(ground.settings.database_url) as db:
+        for provider in providers:
+            db.do(
+                "INSERT INTO numbers (tenant_id, id, provider, account, secrets, state, error, created_at, updated_at) "
+                "VALUES (?, ?, ?, ?, 'sealed', ?, '190: The token has expired.', 0, 0)",
+                *(ground.customer.tenant_id, provider, provider, f"1065-{provider}", state),
+            )
+
+
+async def test_an_installation_with_numbers_is_asked_about_their_providers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_ground(tmp_path, public_url="https://api.example.com") as ground:
+        await connect_numbers(ground, "connected", "meta", "twilio")
+        code, lines = await findings(ground.settings, capsys)
+    assert code == 0
+    assert "ok   whatsapp: numbers: 1 of meta, 1 of twilio" in lines
+    asked = [line.partition(" with status")[0] for line in lines if "_URL: answered" in line]
+    assert asked == ["ok   META_GRAPH_URL: answered", "ok   TWILIO_API_URL: answered"]
+
+
+async def test_what_keeps_numbers_from_being_heard_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with open_ground(tmp_path) as ground:
+        await connect_numbers(ground, "connected", "twilio")
+        await connect_numbers(ground, "error", "meta")
+        with open_view(ground.settings.database_url) as db:
+            db.do(
+                "INSERT INTO inbox (tenant_id, number_id, event_key, seq, kind, body, received_at, due_at) "
+                "VALUES (?, 'meta', 'k', 1, 'message', '{}', 1, 1)",
+                ground.customer.tenant_id,
+            )
+        away = (await close_the_port(ground))["sarvam_base_url"]
+        code, lines = await findings(replace(ground.settings, meta_graph_url=f"{away}/v25.0"), capsys)
+    assert code == 1
+    wrong = [line.removeprefix("FIX  ") for line in lines if line.startswith("FIX")]
+    number = f"number 1065-meta of {ground.customer.tenant_id}"
+    assert wrong[0] == "PUBLIC_URL is not set; numbers of Twilio: 1"
+    assert wrong[1].startswith(f"META_GRAPH_URL {away}/v25.0: not reached (")
+    assert wrong[2].startswith("inbox: 1 wait, the oldest for ")
+    assert wrong[3:] == [f"{number}: refused by its provider (190: The token has expired.)"]
 
 
 async def test_a_provider_that_is_away_is_told_from_one_that_refuses_the_key(

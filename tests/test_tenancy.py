@@ -19,9 +19,13 @@ EXCEPTIONS = {
     "catalog": dict.fromkeys(
         ("stored_digest", "stored_documents", "compare", "store", "set_digest"), "the catalog is one for all tenants"
     ),
-    "channel_sums": dict.fromkeys(
-        ("sums", "_inbox", "_letters", "_lanes", "_sends", "_numbers_in_error"), "numbers for the operator"
-    ),
+    "channel_sums": {
+        **dict.fromkeys(
+            ("sums", "_inbox", "_letters", "_lanes", "_sends", "_numbers_in_error", "connected"),
+            "numbers for the operator",
+        ),
+        "refused": "what the operator's doctor finds; whose it is comes back with each",
+    },
     "conversation_ages": {"quiet": "which conversations may be over; whose they are comes back with each"},
     "dead_letters": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
     "deliveries": {
@@ -82,7 +86,7 @@ EXCEPTIONS = {
 ROOT: Final = Path(__file__).resolve().parents[1]
 #: Where the product reads and writes without naming a tenant, and why.
 EVERY_TENANT_PLACES: Final = {
-    "app/doctor.py": {"_database": "the operator's look at everything"},
+    "app/doctor.py": dict.fromkeys(("_database", "_channels"), "the operator's look at everything"),
     "app/monitoring.py": {"Monitoring.__init__": "reads the catalog's digest, which is one for all"},
     "app/storage/migrations.py": {"migrate": "the schema is one for all tenants"},
     "app/storage/recount.py": {"recount_all": "which tenants there are; each is then counted by itself"},

@@ -55,6 +55,8 @@ class CallFacts:
     sdk_retries: int = 0
     #: The client's own words, kept with the call and shown to nobody else: never a label, a log line or a span.
     marks: Marks = UNMARKED
+    #: A cancel costs nothing, since nobody has seen anything of the answer: a bot's calls.
+    free_when_left: bool = False
     id: str = ""
     model: str = OTHER
     streamed: bool = False

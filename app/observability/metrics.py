@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from app.core.money import UCR_PER_CREDIT
 from app.observability import names
+from app.observability.channels import ChannelMetrics
 from app.observability.facts import CallFacts, RequestFacts
 from app.observability.names import Family
 from app.observability.stats import Buckets, Counts, Histograms, Labels
@@ -38,15 +39,19 @@ class Metrics:
         self._sdk_retries = self._counter(names.SDK_RETRIES)
         self._close_lag_s = self._histogram(names.CLOSE_LAG_SECONDS)[()]
         self.loop_lag_s = self._histogram(names.LOOP_LAG_SECONDS)[()]
+        self.channels = ChannelMetrics()
 
     def tables(self) -> Iterator[tuple[Family, Table]]:
         """Everything counted so far. The tables are the live ones."""
         yield from self._tables.items()
+        yield from self.channels.tables()
 
     def request_ended(self, request: RequestFacts) -> None:
         endpoint = (request.endpoint,)
         self._requests[request.endpoint, str(request.status)] += 1
-        self._request_s[endpoint].observe(request.ended - request.began)
+        took_s = request.ended - request.began
+        self._request_s[endpoint].observe(took_s)
+        self.channels.request_ended(request.endpoint, request.status, took_s)
         if request.code is not None:
             self._refusals[request.code,] += 1
         if (call := request.call) is None or not call.id:

@@ -111,6 +111,62 @@ HOLD_AGE: Final = Family("callmissed_hold_oldest_age_seconds", "gauge", "Age of 
 HOLDS_OVERDUE: Final = Family("callmissed_holds_overdue", "gauge", "Open holds past their expiry.")
 VIOLATIONS: Final = Family("callmissed_ledger_violations", "gauge", "Tenants whose books do not balance. Always 0.")
 BOOKS_AGE: Final = Family("callmissed_books_age_seconds", "gauge", "Since the holds were counted last.")
+# The channels, as the database has them for all processes.
+INBOX_PENDING: Final = Family("callmissed_inbox_pending", "gauge", "Updates of channels that wait to be sorted.")
+INBOX_LAG: Final = Family(
+    "callmissed_inbox_lag_seconds", "gauge", "How long the oldest that could be sorted has waited."
+)
+DEAD_LETTERS: Final = Family(
+    "callmissed_dead_letters",
+    "gauge",
+    "Dead letters of the last 24 h that nobody has tried again; nobody: of numbers that are not connected.",
+    ("whose",),
+)
+LANES: Final = Family(
+    "callmissed_lanes",
+    "gauge",
+    "Conversations to be answered: due by now, overdue by more than 5 s, running in some process.",
+    ("state",),
+)
+SENDS: Final = Family(
+    "callmissed_sends", "gauge", "Messages that go out and are not with the provider yet.", ("state",)
+)
+SEND_AGE: Final = Family("callmissed_send_oldest_age_seconds", "gauge", "Age of the oldest queued message.")
+NUMBERS_IN_ERROR: Final = Family("callmissed_numbers_in_error", "gauge", "Numbers that their provider refuses.")
+CHANNELS_AGE: Final = Family("callmissed_channels_age_seconds", "gauge", "Since the channels were counted last.")
+# The channels, as one process works on them.
+TURNS_RUNNING: Final = Family("callmissed_turns_running", "gauge", "Conversations that this process works on.")
+TURNS: Final = Family("callmissed_turns_total", "counter", "Turns of bots by their end, and why.", ("state", "reason"))
+TURN_SECONDS: Final = Family(
+    "callmissed_turn_seconds",
+    "histogram",
+    "Parts of turns: waited (newest message to begin), heard (media), model, functions, total (newest message to end).",
+    ("part",),
+    CALL_S,
+)
+REPLY_SECONDS: Final = Family(
+    "callmissed_reply_seconds",
+    "histogram",
+    "From a turn's newest message to the provider's taking its answer.",
+    (),
+    CALL_S,
+)
+SEND_ATTEMPTS: Final = Family(
+    "callmissed_send_attempts_total",
+    "counter",
+    "Messages handed to a provider, by what came of it.",
+    ("provider", "outcome"),
+)
+SEND_SECONDS: Final = Family(
+    "callmissed_send_duration_seconds", "histogram", "One such attempt, uploads included.", ("provider",), CALL_S
+)
+HOOK_SECONDS: Final = Family(
+    "callmissed_webhook_duration_seconds",
+    "histogram",
+    "First to last byte of a webhook of a channel's provider.",
+    ("provider", "status"),
+    FAST_S,
+)
 TASKS: Final = Family("callmissed_trio_tasks", "gauge", "Tasks that live.")
 THREADS: Final = Family("callmissed_threads", "gauge", "Threads that live.")
 

@@ -13,7 +13,7 @@ from app.core.identity import Clock, now_us
 from app.observability import names
 from app.observability.metrics import Table
 from app.observability.names import Family
-from app.observability.stats import BooksStats, DatabaseStats, Labels
+from app.observability.stats import BooksStats, ChannelStats, DatabaseStats, Labels
 
 _US: Final = 1e6
 
@@ -27,6 +27,7 @@ class Sources:
     #: Writes that wait for the writer.
     queued: Callable[[], int] = int
     books: BooksStats = field(default_factory=BooksStats)
+    channels: ChannelStats = field(default_factory=ChannelStats)
     #: Endings that wait for the database, and holds swept so far.
     settle_backlog: Callable[[], int] = int
     swept: Callable[[], int] = int
@@ -52,6 +53,7 @@ class Sources:
         yield names.CONNECTIONS, {(provider, state): number for provider, state, number in self.connections()}
         yield names.BREAKER_OPEN, _largest(((provider, model), down) for provider, model, down in self.breakers())
         yield from _books(self.books, self.clock())
+        yield from _channels(self.channels, self.clock())
 
 
 def _books(books: BooksStats, at_us: int) -> Iterator[tuple[Family, Table]]:
@@ -59,10 +61,32 @@ def _books(books: BooksStats, at_us: int) -> Iterator[tuple[Family, Table]]:
     if books.looked_us:
         yield names.HOLDS_OPEN, {(): books.open}
         yield names.HOLDS_OVERDUE, {(): books.overdue}
-        yield names.HOLD_AGE, {(): max(0, at_us - books.oldest_us) / _US if books.oldest_us else 0}
+        yield names.HOLD_AGE, {(): _since(books.oldest_us, at_us)}
         yield names.BOOKS_AGE, {(): (at_us - books.looked_us) / _US}
     if books.rounds or books.broken:
         yield names.VIOLATIONS, {(): len(books.broken)}
+
+
+def _channels(channels: ChannelStats, at_us: int) -> Iterator[tuple[Family, Table]]:
+    """Nothing before the first look."""
+    if not channels.looked_us:
+        return
+    yield names.INBOX_PENDING, {(): channels.pending}
+    yield names.INBOX_LAG, {(): _since(channels.due_us, at_us)}
+    yield names.DEAD_LETTERS, {("tenant",): channels.letters, ("nobody",): channels.letters_of_nobody}
+    yield (
+        names.LANES,
+        {("due",): channels.lanes_due, ("overdue",): channels.lanes_overdue, ("running",): channels.lanes_running},
+    )
+    yield names.SENDS, {("queued",): channels.queued, ("sending",): channels.sending, ("unknown",): channels.unknown}
+    yield names.SEND_AGE, {(): _since(channels.oldest_us, at_us)}
+    yield names.NUMBERS_IN_ERROR, {(): channels.numbers_in_error}
+    yield names.CHANNELS_AGE, {(): (at_us - channels.looked_us) / _US}
+
+
+def _since(then_us: int, at_us: int) -> float:
+    """Seconds; 0 for none, and for what lies ahead."""
+    return max(0, at_us - then_us) / _US if then_us else 0.0
 
 
 def _largest(rows: Iterable[tuple[Labels, float]]) -> Table:

@@ -74,3 +74,24 @@ class BooksStats:
     broken: set[str] = field(default_factory=set)
     #: How many times every tenant has been looked at.
     rounds: int = 0
+
+
+@dataclass(slots=True)
+class ChannelStats:
+    """What was found when the channels were looked at last; times in microseconds since 1970, 0 for never or none."""
+
+    pending: int = 0
+    #: Since when the oldest of them could be sorted.
+    due_us: int = 0
+    letters: int = 0
+    letters_of_nobody: int = 0
+    lanes_due: int = 0
+    lanes_overdue: int = 0
+    lanes_running: int = 0
+    queued: int = 0
+    sending: int = 0
+    unknown: int = 0
+    #: When the oldest queued one was written.
+    oldest_us: int = 0
+    numbers_in_error: int = 0
+    looked_us: int = 0

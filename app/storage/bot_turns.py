@@ -60,6 +60,17 @@ def end_turn(
     )
 
 
+def end_others(
+    db: Transaction, tenant_id: str, conversation_id: str, turn_id: str, state: str, reason: str, at_us: int
+) -> None:
+    """Of a conversation no turn but this one runs: whoever ran another has died."""
+    db.do(
+        "UPDATE turns SET state = ?, reason = ?, ended_at = ? "
+        "WHERE tenant_id = ? AND conversation_id = ? AND state = 'running' AND id <> ?",
+        *(state, reason, at_us, tenant_id, conversation_id, turn_id),
+    )
+
+
 def paid_for(db: Transaction, tenant_id: str, conversation_id: str, since_us: int) -> StoredTurn | None:
     """The newest turn since then that has done something and came to no end: its process died."""
     row = db.one(

@@ -88,3 +88,35 @@ def _sends(db: Transaction) -> SendSums:
 
 def _numbers_in_error(db: Transaction) -> int:
     return int(db.all("SELECT COUNT(*) FROM numbers WHERE state = 'error'")[0][0])
+
+
+class Connected(NamedTuple):
+    """Numbers of a provider that were not disconnected, and how many of them have a verify token of their own."""
+
+    provider: str
+    numbers: int
+    verify_tokens: int
+
+
+class RefusedNumber(NamedTuple):
+    """A number in state `error`."""
+
+    tenant_id: str
+    account: str
+    error: str
+
+
+def connected(db: Transaction) -> list[Connected]:
+    rows = db.all(
+        "SELECT provider, COUNT(*), SUM(CASE WHEN verify_digest <> '' THEN 1 ELSE 0 END) FROM numbers "
+        "WHERE secrets <> '' GROUP BY provider ORDER BY provider"
+    )
+    return [Connected(provider, int(count), int(tokens)) for provider, count, tokens in rows]
+
+
+def refused(db: Transaction, limit: int) -> list[RefusedNumber]:
+    """The first of them, by tenant."""
+    rows = db.all(
+        "SELECT tenant_id, account, error FROM numbers WHERE state = 'error' ORDER BY tenant_id, id LIMIT ?", limit
+    )
+    return [RefusedNumber(*row) for row in rows]

@@ -6,6 +6,7 @@ should know of: a message that came, one that was edited, a person who took over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.storage.database import Transaction
@@ -62,12 +63,14 @@ def find(db: Transaction, tenant_id: str, conversation_id: str) -> Lane | None:
     return None if row is None else Lane(*row)
 
 
-def due(db: Transaction, at_us: int, limit: int) -> list[DueLane]:
-    """Conversations whose turn may begin and that nobody works on, whose ever they are, oldest first."""
+def due(db: Transaction, at_us: int, limit: int, but_of: Sequence[str] = ()) -> list[DueLane]:
+    """Conversations whose turn may begin and that nobody works on, but for some tenants' oldest first."""
+    places = ", ".join("?" * len(but_of))
+    others = f"AND tenant_id NOT IN ({places}) " if but_of else ""
     rows = db.all(
         "SELECT tenant_id, conversation_id, due_at FROM lanes "
-        "WHERE due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?",
-        *(at_us, at_us, limit),
+        f"WHERE due_at IS NOT NULL AND due_at <= ? AND lease_until <= ? {others}ORDER BY due_at LIMIT ?",
+        *(at_us, at_us, *but_of, limit),
     )
     return [DueLane(*row) for row in rows]
 

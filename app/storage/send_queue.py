@@ -33,13 +33,11 @@ class Candidate(NamedTuple):
     """A queued row that is first in its conversation, with everything that decides whether it goes now."""
 
     id: str
-    conversation_id: str
-    message_id: str
+    due_us: int
+    seq: int
     origin: str
     kind: str
     body: str
-    attempts: int
-    first_us: int
     created_us: int
     bot_active: int
     #: Of the contact, "" for one that is gone.
@@ -77,14 +75,14 @@ _AHEAD: Final = """
     AND e.state IN ('making', 'queued', 'sending', 'unknown', 'accepted', 'sent')
     AND (e.state <> 'making' OR e.created_at > ?) AND (e.state NOT IN ('accepted', 'sent') OR e.accepted_at > ?)"""
 _CANDIDATES: Final = f"""
-    SELECT s.id, s.conversation_id, s.message_id, s.origin, s.kind, s.body, s.attempts, s.first_at, s.created_at,
+    SELECT s.id, s.due_at, s.seq, s.origin, s.kind, s.body, s.created_at,
         CASE WHEN b.is_active = 1 AND b.deleted_at IS NULL THEN 1 ELSE 0 END,
         COALESCE(c.id, ''), COALESCE(c.phone, ''), COALESCE(c.user_id, ''), COALESCE(c.window_until, 0),
         COALESCE(c.tat, 0), COALESCE(c.paused_until, 0), COALESCE(c.backoff, 0)
     FROM sends s LEFT JOIN conversations v ON v.tenant_id = s.tenant_id AND v.id = s.conversation_id
     LEFT JOIN contacts c ON c.tenant_id = v.tenant_id AND c.id = v.contact_id
     LEFT JOIN bots b ON b.tenant_id = v.tenant_id AND b.id = v.bot_id
-    WHERE s.tenant_id = ? AND s.number_id = ? AND s.state = 'queued' AND s.origin IN (ORIGINS) AND s.due_at <= ?
+    WHERE s.tenant_id = ? AND s.number_id = ? AND s.state = 'queued' AND s.origin = ? AND s.due_at <= ?
     AND NOT EXISTS ({_AHEAD}) ORDER BY s.due_at, s.seq LIMIT ?"""
 #: A voice note that is not there after so long holds up nothing any more.
 MAKING_US: Final = 300_000_000
@@ -120,13 +118,11 @@ def set_pair(db: Transaction, tenant_id: str, contact_id: str, tat_us: int, paus
 
 
 def candidates(
-    db: Transaction, tenant_id: str, number_id: str, origins: tuple[str, ...], at_us: int, settled_us: int, limit: int
+    db: Transaction, tenant_id: str, number_id: str, origin: str, at_us: int, settled_us: int, limit: int
 ) -> list[Candidate]:
-    """What of these origins may go, oldest first: of each conversation what comes next, if what is before it was
+    """What of this origin may go, oldest first: of each conversation what comes next, if what is before it was
     accepted by `settled_us` or is final."""
-    sql = _CANDIDATES.replace("ORIGINS", ", ".join("?" * len(origins)))
-    making_us = at_us - MAKING_US
-    rows = db.all(sql, tenant_id, number_id, *origins, at_us, making_us, settled_us, limit)
+    rows = db.all(_CANDIDATES, tenant_id, number_id, origin, at_us, at_us - MAKING_US, settled_us, limit)
     return [Candidate(*row) for row in rows]
 
 

@@ -12,7 +12,6 @@ from app.storage import fallback_template, send_moves
 from app.storage.database import Transaction
 from app.storage.send_moves import Change, StoredSend, find, find_provided, move, waiting
 
-__all__ = ["NewSend", "StoredSend", "Told", "apply_status", "drop_of_number", "drop_queued", "find", "insert"]
 #: Why a row is not tried again although it is on its way.
 _STOPPED: Final = "UPDATE sends SET reason = ? WHERE tenant_id = ? AND state IN ('sending', 'unknown')"
 

@@ -13,6 +13,7 @@ import msgspec
 from app.core.billing import Bill
 from app.core.bot_config import BotConfig
 from app.core.call_facts import Marks
+from app.core.errors import UpstreamError
 from app.core.identity import Principal, new_uuid
 from app.observability.channels import ChannelMetrics
 from app.providers.receivers import Answer as HookAnswer
@@ -105,6 +106,9 @@ class Stage:
     contact_id: str = field(default_factory=partial(new_uuid, DAY_0))
     conversation_id: str = field(default_factory=partial(new_uuid, DAY_0))
     arrived: int = 0
+    voiced: frozenset[str] = frozenset({"meta"})
+    #: Without any only texts are understood.
+    ears: Any = None
 
     def __post_init__(self) -> None:
         self.meter = Meter(self.db, clock=self.clock)
@@ -173,12 +177,13 @@ class Stage:
         replies = ReplyServices(
             db=self.db,
             ask=self.ask,
-            ears=None,  # type: ignore[arg-type]  # texts only
+            ears=self.ears,
             tools=Tools(self.hooks, None),  # type: ignore[arg-type]  # no search
             model_for=lambda _config, _image: "kimi-k2.5",
             takes_tools=lambda _model: True,
             secret_of=lambda _tenant, _sealed: "a secret of tools",
             clock=self.clock,
+            voiced=self.voiced,
         )
         services = TurnServices(
             db=self.db,
@@ -202,7 +207,10 @@ class Stage:
             self.asked.append(body)
             text, calls = await self.script(body)
             answer = Answer(call.id, "kimi-k2.5", text, calls, 12)
-            await call.post(Bill("completed", COST, "provider_usage", "B5"), settling(answer))
+            try:
+                await call.post(Bill("completed", COST, "provider_usage", "B5"), settling(answer))
+            except UpstreamError as error:
+                raise error.problem() from None
             return answer
 
     async def rows(self, sql: str) -> list[Row]:

@@ -186,3 +186,28 @@ async def test_there_is_a_bound_to_how_many_numbers_there_are(scene: Scene, monk
     another = NewNumber(provider="meta", phone_number_id="2", access_token="EAAG-of-the-tests")
     with pytest.raises(Problem, match="Disconnect one first"):
         await scene.connections.create(scene.tenants[ACME], another, ADDRESS)
+
+
+async def test_another_account_at_twilio_is_proved_anew_and_kept_from_nobody(scene: Scene) -> None:
+    """Many organisations share the sandbox's number: theirs is the pair of the number and the account."""
+
+    async def sandbox() -> Checked:
+        return Checked("+14155238886", "", None)
+
+    def new(account: str) -> NewNumber:
+        return NewNumber(
+            provider="twilio", phone_number="+14155238886", account_sid="AC" + account * 32, auth_token="b" * 32
+        )
+
+    scene.provider.answer = sandbox
+    acme, bolt = scene.tenants[ACME], scene.tenants[BOLT]
+    ours = await scene.connections.create(acme, new("a"), ADDRESS)
+    await scene.connections.verify(acme, ours.id, ADDRESS)
+    changed = await scene.connections.change(acme, ours.id, NumberChange(account_sid="AC" + "b" * 32), ADDRESS)
+    assert (changed.state, changed.verified_at) == ("unchecked", None)
+    theirs = await scene.connections.create(bolt, new("b"), ADDRESS)
+    assert (await scene.connections.verify(bolt, theirs.id, ADDRESS)).state == "connected"
+    changed = await scene.connections.change(acme, ours.id, NumberChange(name="Counter"), ADDRESS)
+    assert changed.verified_at is None
+    with pytest.raises(Problem, match="Another organisation"):
+        await scene.connections.verify(acme, ours.id, ADDRESS)

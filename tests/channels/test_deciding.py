@@ -11,7 +11,7 @@ from app.storage.bots import StoredBot
 from app.storage.contacts import StoredContact
 from app.storage.conversations import StoredConversation, StoredMessage
 from app.storage.numbers import StoredNumber
-from channels.deciding import HOUR_US, LOOP_TURNS, MINUTE_US, Notice, Situation, decide, due, turn_id
+from channels.deciding import HOUR_US, LOOP_TURNS, MINUTE_US, Notice, Situation, Verdict, decide, due, turn_id
 
 NOW = 1_790_000_000_000_000
 BOT = StoredBot("bot", "whatsapp", "Asha", "Be kind.", "{}", "", True, 0, 0)
@@ -41,8 +41,7 @@ def situation(*inputs: StoredMessage, **changes: Any) -> Situation:
 def test_what_can_be_answered_is_answered_together() -> None:
     first, second = message(name="m1"), message("and this", name="m2")
     verdict = decide(situation(first, second))
-    assert verdict.inputs == (first, second)
-    assert not (verdict.aside or verdict.notices or verdict.hand_over or verdict.late)
+    assert verdict == Verdict(inputs=(first, second))
 
 
 def test_nothing_waiting_is_nothing_to_do() -> None:
@@ -62,8 +61,7 @@ def test_nothing_waiting_is_nothing_to_do() -> None:
 )
 def test_a_bot_that_may_not_answer_says_nothing_at_all(changes: dict[str, Any], reason: str) -> None:
     verdict = decide(situation(**changes))
-    assert verdict.aside == {"m1": reason}
-    assert not (verdict.inputs or verdict.notices or verdict.template)
+    assert verdict == Verdict(aside={"m1": reason})
 
 
 @pytest.mark.parametrize("left_us", [MINUTE_US, 0, -HOUR_US])

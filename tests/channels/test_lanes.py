@@ -214,3 +214,39 @@ async def test_a_shutdown_lets_turns_end_and_begins_no_others(house: House) -> N
         with trio.fail_after(3):
             await at_work.ended.wait()
     assert house.runner.ran == {"c": 1}
+
+
+async def test_a_tenant_with_more_than_its_share_hides_nobody_elses_lanes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_OF_TENANT", 1)
+    monkeypatch.setattr(service, "LOOKED_AT", 2)
+    house.runner.hold = trio.Event()
+    other = await house.db.write(EVERY_TENANT, lambda db: make_tenant(db, name="Other"))
+
+    async def served() -> bool:
+        return house.runner.ran["theirs"] == 1
+
+    await house.touch(*(f"c{number}" for number in range(9)))
+    house.clock.turn(1)
+    await house.db.write(other, lambda db: lanes.touch(db, other, "theirs", house.clock.now, 0, 0))
+    async with running(house.lanes()):
+        await until(served)
+    assert house.runner.ran.total() == 2
+
+
+async def test_lanes_that_cannot_be_claimed_are_not_met_at_once_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = 0
+
+    def away(*_: object) -> None:
+        nonlocal tried
+        tried += 1
+        raise Problem("storage_unavailable", "The disk is full.")
+
+    monkeypatch.setattr(lanes, "claim", away)
+    async with running(house.lanes()):
+        await house.touch("c")
+        await trio.sleep(0.3)
+    assert 1 <= tried <= 3

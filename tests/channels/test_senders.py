@@ -27,7 +27,7 @@ from app.storage.media import StoredMedia
 from app.storage.sends import Told
 from channels import contents
 from channels.bell import Bell
-from channels.enclosing import Files
+from channels.enclosing import TWILIO_MOST, Files
 from channels.senders import DRAIN_S, LATE, MOST_OF_NUMBER, SEND_S
 from tests.channels.sending import Shop, Street, open_shop, open_street, running
 from tests.storage.making import DAY_0
@@ -231,9 +231,10 @@ async def test_a_body_that_cannot_be_read_fails_alone(autojump_clock: MockClock,
 
 class Store:
     async def read(self, tenant_id: str, media_id: str) -> tuple[File, StoredMedia]:
-        if media_id != "med_1":
+        if media_id == "gone":
             raise Problem("not_found", "There is no such file.")
-        return File(b"OggS", "audio/ogg"), StoredMedia(media_id, "m", "audio/ogg", 4, "", "note.ogg", DAY_0)
+        size = TWILIO_MOST + 1 if media_id == "med_large" else 4
+        return File(b"OggS", "audio/ogg"), StoredMedia(media_id, "m", "audio/ogg", size, "", "note.ogg", DAY_0)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +243,8 @@ class Store:
         ("meta", "med_1", False, MediaContent("audio", media_id="media-1", voice=True, otherwise="words")),
         ("twilio", "med_1", False, MediaContent("audio", link="https://us/med_1", voice=True, otherwise="words")),
         ("meta", "gone", False, TextContent("words")),
+        ("twilio", "gone", False, TextContent("words")),
+        ("twilio", "med_large", False, TextContent("words")),
         ("meta", "med_1", True, TextContent("words")),
     ],
 )

@@ -181,3 +181,28 @@ async def test_sorters_that_are_killed_again_and_again_lose_nothing_and_do_nothi
     assert [words for (words,) in await room.messages()] == [str(number) for number in range(300)]
     assert await room.rows("lanes", "touched") == [(300,)]
     assert await room.rows("bots", "conversation_count") == [(1,)]
+
+
+async def test_a_row_that_cannot_even_be_put_aside_stops_nobody_elses(
+    room: Mailroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorter, "RETRY_S", 0.05)
+    other = await another(room, "Bolt")
+
+    def broken(sorting: Sorting, event: Event) -> Sorted:
+        if sorting.tenant_id == room.tenant_id:
+            raise KeyError("ours")
+        return applying.apply(sorting, event)
+
+    def no_room(*_: object) -> None:
+        raise KeyError("ours, too")
+
+    monkeypatch.setattr(sorter, "apply", broken)
+    monkeypatch.setattr(sorter, "bury", no_room)
+    async with running(room.sorter):
+        await room.bring(text("wamid.A"))
+        await trio.sleep(0.1)
+        await other.bring(text("wamid.B"))
+        room.bell.ring()
+        await sorted_out(other, 1)
+    assert sorted(await room.rows("inbox", "state")) == [("done",), ("pending",)]

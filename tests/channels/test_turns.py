@@ -91,6 +91,26 @@ async def test_a_process_that_dies_while_the_model_answers_costs_nothing_and_ano
     assert await turns(stage) == [("answered", 2)]
 
 
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_turn_whose_process_died_and_that_nobody_runs_again_comes_to_an_end(
+    stage: Stage, taken_over: bool
+) -> None:
+    await stage.hear("hello")
+    stage.script = hang
+    with trio.move_on_after(0.2):
+        await stage.play("a")
+    stage.clock.turn(61)
+    stage.script = hello_again
+    await stage.hear("is anybody there?")
+    if taken_over:
+        await stage.db.write(
+            stage.tenant_id,
+            lambda db: people.silence(db, stage.tenant_id, stage.conversation_id, stage.clock(), escalate=False),
+        )
+    await stage.play("b")
+    assert await turns(stage) == ([("dropped", 1)] if taken_over else [("answered", 1), ("superseded", 1)])
+
+
 async def hello_again(_body: dict[str, Any]) -> tuple[str, list[ToolCall]]:
     return "Hello again!", []
 

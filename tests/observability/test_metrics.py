@@ -18,7 +18,10 @@ from tests.observability.reading import Page
 
 MODEL = {"model": "kimi-k2.6"}
 #: Labels that any metric may have. None of them names a tenant, a key or a request.
-LABELS = {"endpoint", "status", "code", "model", "provider", "outcome", "basis", "phase", "class", "direction", "state"}
+LABELS = {
+    *("endpoint", "status", "code", "model", "provider", "outcome", "basis", "phase", "class", "direction", "state"),
+    *("whose", "reason", "part"),  # of channels
+}
 
 
 async def page_after(*requests: RequestFacts) -> Page:
