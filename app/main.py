@@ -21,7 +21,7 @@ from app.config import Settings
 from app.core import tokens
 from app.core.addresses import read_networks
 from app.core.errors import UpstreamError, error_places
-from app.core.image_links import ImageLinks
+from app.core.file_links import image_links
 from app.core.sealing import Sealer
 from app.monitoring import Monitoring, Watched
 from app.observability.log import process_names
@@ -118,7 +118,7 @@ async def run_gateway(
             routed = RoutedServices(meter, models, breakers, observer)
             responses = Responses(db)
             idempotency = Idempotency(db, sealer)
-            blobs, links = Blobs(Path(settings.blob_dir)), ImageLinks(settings.secret_key)
+            blobs, links = Blobs(Path(settings.blob_dir)), image_links(settings.secret_key)
             history = ImageHistory(db, blobs, links, keep_days=settings.image_history_days)
             search = SearchServices(routed, search_providers, settings.search_default_provider)
             sessions = Sessions(db, settings.secret_key)
@@ -147,6 +147,7 @@ async def run_gateway(
                 intake=switchboard.intake,
                 dead_letters=switchboard.dead_letters,
                 office=switchboard.office,
+                media_links=switchboard.media_links,
             )
             deliveries = Deliveries(db, sealer, Receivers(private=settings.webhook_allow_private))
             app = create_app(services, AppRules(_exchange_rules(settings), access_log, observer))

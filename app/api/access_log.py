@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Asked every few seconds by each balancer and collector: their good answers say nothing.
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 #: What follows opens by itself: who reads the log must not be able to use it.
-LINKS: Final = ("/v1/images/files/", "/invitations/")
+LINKS: Final = ("/v1/images/files/", "/v1/channels/media/", "/invitations/")
 
 
 class AccessLog:

@@ -15,6 +15,7 @@ from app.api import (
     audio,
     bots,
     channel_hooks,
+    channel_media,
     channel_settings,
     chat,
     conversations,
@@ -101,6 +102,7 @@ def create_app(services: ApiServices, rules: AppRules | None = None) -> QuartTri
         responses.routes(services),
         status.routes(),
         channel_hooks.routes(services),
+        channel_media.routes(services),
         *(area.routes for area in areas),
         docs.routes(operation for area in areas for operation in area.operations),
     ):

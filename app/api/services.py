@@ -29,6 +29,7 @@ from app.usecases.usage import Usage
 from app.usecases.webhooks import Webhooks
 from channels.dead_letters import DeadLetters
 from channels.intake import Intake
+from channels.media_links import MediaLinks
 from channels.office import Office
 
 
@@ -60,6 +61,7 @@ class ApiServices:
     delivery_log: DeliveryLog
     usage: Usage
     office: Office
+    media_links: MediaLinks
     intake: Intake
     dead_letters: DeadLetters
     #: What links in answers begin with; "" takes each request's own.

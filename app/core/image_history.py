@@ -9,7 +9,7 @@ from msgspec import Meta
 from app.core.chat_fields import Wire
 from app.core.decode import convert
 from app.core.errors import Problem
-from app.core.image_links import IMAGE_ID
+from app.core.file_links import IMAGE_ID
 from app.core.times import Cursor, Place, read_cursor
 from app.core.wire_fields import bad_field
 

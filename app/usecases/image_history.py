@@ -21,9 +21,9 @@ import structlog
 import trio
 
 from app.core.errors import Problem
+from app.core.file_links import FileLink, FileLinks
 from app.core.identity import Clock, Principal, new_id, now_us
 from app.core.image_history import ImageDetails, media_type_of
-from app.core.image_links import ImageLink, ImageLinks
 from app.core.images import Picture
 from app.core.times import DAY_US, Place
 from app.storage import images as stored
@@ -60,7 +60,7 @@ class ImageHistory:
     """The images of all tenants. `keep_days` 0 keeps none."""
 
     def __init__(
-        self, db: Database, blobs: Blobs, links: ImageLinks, *, keep_days: int = 30, clock: Clock = now_us
+        self, db: Database, blobs: Blobs, links: FileLinks, *, keep_days: int = 30, clock: Clock = now_us
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -119,7 +119,7 @@ class ImageHistory:
 
     def link(self, tenant_id: str, image_id: str) -> str:
         """A token with which anybody can get the image for some minutes."""
-        return self._links.sign(ImageLink(tenant_id, image_id, self._clock() // 1_000_000 + LINK_LIFE_S))
+        return self._links.sign(FileLink(tenant_id, image_id, self._clock() // 1_000_000 + LINK_LIFE_S))
 
     async def find(self, token: str) -> LinkedImage:
         """Raises Problem 404, the same whether the token is none, is over, or its image was deleted."""
@@ -128,7 +128,7 @@ class ImageHistory:
         if link is None:
             raise _missing()
         since = self._since_us()
-        image = await self._db.read(link.tenant_id, lambda db: stored.find(db, link.tenant_id, link.image_id, since))
+        image = await self._db.read(link.tenant_id, lambda db: stored.find(db, link.tenant_id, link.file_id, since))
         if image is None:
             raise _missing()
         return LinkedImage(link.tenant_id, image, link.expires_s - now_s)

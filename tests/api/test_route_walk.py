@@ -22,7 +22,7 @@ from tests.house import Customer, add_customer
 
 #: "absent": documented, without a backend here (tests/e2e/test_status.py).
 #: "operator": opened by a secret of the installation's own, and not there without one (tests/observability).
-#: "signed": opened by the signature of a link and by no key (tests/e2e/test_image_history.py).
+#: "signed": opened by the signature of a link and by no key (tests/e2e/test_image_history.py, test_channel_media.py).
 #: "provider": opened by the signature of Meta or Twilio, and not there without a secret to check it with
 #: (tests/e2e/test_whatsapp_hooks.py).
 Policy = Literal["absent", "public", "authenticated", "billable", "operator", "signed", "provider"]
@@ -48,6 +48,7 @@ ROUTES: Final[dict[tuple[str, str], Policy]] = {
     ("POST", "/v1/images/generations"): "billable",
     ("GET", "/v1/images/history"): "authenticated",
     ("GET", "/v1/images/files/<path:token>"): "signed",
+    ("GET", "/v1/channels/media/<path:token>"): "signed",
     **{("POST", hook): "provider" for hook in HOOKS},
     **{("GET", hook): "provider" for hook in HOOKS if hook.startswith(META)},
     ("POST", "/v1/embeddings"): "billable",

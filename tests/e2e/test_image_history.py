@@ -14,8 +14,8 @@ import openai
 import pytest
 import trio
 
+from app.core.file_links import FileLink, image_links
 from app.core.identity import new_id, now_us
-from app.core.image_links import ImageLink, ImageLinks
 from app.storage import images
 from app.storage.blobs import Blobs
 from app.storage.database import Transaction
@@ -170,9 +170,9 @@ async def test_two_tenants_see_their_own_and_no_link_leads_across(caller: Caller
     await draw(caller, "mine")
     assert await listed(caller, other) == []
     (row,) = await listed(caller)
-    links, later = ImageLinks(SECRET), now_us() // 1_000_000 + 60
-    mine = links.sign(ImageLink(caller.house.customer.tenant_id, row["id"], later))
-    crossed = links.sign(ImageLink(other.tenant_id, row["id"], later))
+    links, later = image_links(SECRET), now_us() // 1_000_000 + 60
+    mine = links.sign(FileLink(caller.house.customer.tenant_id, row["id"], later))
+    crossed = links.sign(FileLink(other.tenant_id, row["id"], later))
     assert (await fetch(f"{caller.house.url}{FILES}/{mine}")).content == PNG
     assert (await fetch(f"{caller.house.url}{FILES}/{crossed}")).status_code == 404
 
@@ -181,14 +181,14 @@ async def test_whatever_is_no_link_is_answered_byte_for_byte_alike(caller: Calle
     await draw(caller)
     (row,) = await listed(caller)
     token = row["url"].rpartition("/")[2]
-    links, past = ImageLinks(SECRET), now_us() // 1_000_000 - 1
+    links, past = image_links(SECRET), now_us() // 1_000_000 - 1
     tenant = caller.house.customer.tenant_id
     tokens = (
         *("x", token[:-1], f"{token}A", f"A{token}", token.replace("img_", "img-"), f"{token}/", f"x/{token}"),
         *("..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "%00", "%ff", "a" * 4000),
-        links.sign(ImageLink(tenant, row["id"], past)),
-        links.sign(ImageLink(tenant, new_id("img_", now_us()), past + 100)),
-        ImageLinks("another secret").sign(ImageLink(tenant, row["id"], past + 100)),
+        links.sign(FileLink(tenant, row["id"], past)),
+        links.sign(FileLink(tenant, new_id("img_", now_us()), past + 100)),
+        image_links("another secret").sign(FileLink(tenant, row["id"], past + 100)),
     )
     address = urlsplit(caller.house.url)
     answers = {(404, (await fetch_raw(address.netloc, f"{FILES}/{text}")).partition(b"\r\n\r\n")[2]) for text in tokens}

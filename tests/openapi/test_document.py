@@ -30,6 +30,7 @@ LEFT_OUT: Final = {
     "/docs": "the document as a page",
     "/v1/responses/<response_id>/cancel": "always refused: no response runs in the background",
     **dict.fromkeys(HOOKS, "for Meta and Twilio, who know what they send"),
+    "/v1/channels/media/<path:token>": "for Twilio, who is sent each link",
     **{f"{path}{rest}": "nothing is there yet: 501" for path in ABSENT for rest in ("", "/<path:rest>")},
     **{
         f"{twin}/{name}": f"as /v1/{name.partition('/<')[0]}, for SDKs that add /v1 themselves"

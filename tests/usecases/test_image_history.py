@@ -15,8 +15,8 @@ import structlog
 import trio
 
 from app.core.errors import Problem
+from app.core.file_links import image_links
 from app.core.image_history import ImageDetails
-from app.core.image_links import ImageLinks
 from app.core.images import Picture
 from app.storage.blobs import Blobs
 from app.storage.images import StoredImage
@@ -64,7 +64,7 @@ def drawn(data: bytes) -> tuple[Picture, ImageDetails]:
 
 
 def make_album(desk: Desk, folder: Path, keep_days: int = KEEP_DAYS) -> Album:
-    links = ImageLinks("a secret for tests only")
+    links = image_links("a secret for tests only")
     return Album(desk, folder, ImageHistory(desk.db, Blobs(folder), links, keep_days=keep_days, clock=desk.clock))
 
 

@@ -85,13 +85,16 @@ async def accept_and_dawdle(progress: Progress) -> None:
     raise ReaderLate
 
 
-async def run(desk: Desk, acts: list[Act | Exception], words: tuple[str, ...] = ()) -> tuple[Done[Any], Routes]:
+async def run(
+    desk: Desk, acts: list[Act | Exception], words: tuple[str, ...] = (), *, free_when_left: bool = False
+) -> tuple[Done[Any], Routes]:
     routes = Routes(acts)
     catalog = Catalog.load()
     digest = await desk.db.write(EVERY_TENANT, lambda t: (seed(t, catalog), stored_digest(t))[1])
     models = Models(desk.db, catalog, digest)
     services = RoutedServices(desk.meter, models, Breakers(), Observer())
-    order = Order(HOLD, CallFacts("req_1", "/v1/search", trio.current_time(), "search"), words)
+    facts = CallFacts("req_1", "/v1/search", trio.current_time(), "search", free_when_left=free_when_left)
+    order = Order(HOLD, facts, words)
     done = await run_routed(services, desk.principal, plan(desk, models), order, routes.attempt, itemgetter(1))
     return done, routes
 
@@ -171,6 +174,12 @@ async def test_a_client_that_leaves_owes_what_the_attempt_said(
         await run(desk, acts)
     assert scope.cancelled_caught
     assert await desk.call(*FINAL) == ending
+
+
+async def test_what_a_bot_gives_up_is_free_whatever_the_attempt_said(desk: Desk) -> None:
+    with trio.move_on_after(0.2):
+        await run(desk, [accept_and_hang], free_when_left=True)
+    assert await desk.call(*FINAL) == ("voided", "cancelled", 0, "none", "B2")
 
 
 async def test_what_a_failed_attempt_said_is_not_owed_in_the_next(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +21,6 @@ from app.providers.whatsapp.line import (
     File,
     FileWanted,
     Letter,
-    MediaContent,
     MediaUnavailable,
     NotSent,
     OutcomeUnknown,
@@ -31,7 +30,7 @@ from app.providers.whatsapp.line import (
 )
 from app.providers.whatsapp.media import Downloads, Gone, checked, in_time
 from app.providers.whatsapp.twilio_errors import failure
-from app.providers.whatsapp.twilio_payloads import Fields, address, fields, shown_text
+from app.providers.whatsapp.twilio_payloads import Fields, address, fields, listed_as
 
 log = structlog.get_logger(__name__)
 #: How many of the newest messages to one user are looked through.
@@ -133,8 +132,8 @@ class TwilioLine:
 
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
         """The newest one since then that says the same: later ones of ours wait until this one is settled."""
-        text = shown_text(letter.content)
-        if text is None:
+        ways = listed_as(letter.content)
+        if not ways:
             return None
         day = datetime.fromtimestamp(since_s, UTC).date().isoformat()
         query = {"To": address(letter.to), "From": self._from, "DateSent>": day, "PageSize": str(LISTED)}
@@ -142,8 +141,7 @@ class TwilioLine:
         listed = answer.get("messages")
         if not isinstance(listed, list):
             raise NotSent("The provider's list of messages could not be read.")
-        with_file = isinstance(letter.content, MediaContent)
-        found = [each for each in listed if _says(each, text, with_file) and _made_at(each) >= int(since_s)]
+        found = [each for each in listed if _says(each, ways) and _made_at(each) >= int(since_s)]
         return Sent(max(found, key=_made_at)["sid"]) if found else None
 
     async def _look(self, path: str, signs: tuple[str, str]) -> Answer:
@@ -176,13 +174,13 @@ def _basic(signs: tuple[str, str]) -> tuple[bytes, bytes]:
     return b"authorization", b"Basic " + base64.b64encode(":".join(signs).encode())
 
 
-def _says(listed: Any, text: str, with_file: bool) -> bool:
-    """Whether a listed message is one of ours with this text."""
+def _says(listed: Any, ways: Sequence[tuple[str, bool]]) -> bool:
+    """Whether a listed message is one of ours with one of these texts, with its file or without."""
     if not isinstance(listed, dict) or not isinstance(listed.get("sid"), str):
         return False
     ours = str(listed.get("direction")).startswith("outbound")
-    same_text = str(listed.get("body") or "").strip() == text.strip()
-    return ours and same_text and (str(listed.get("num_media") or 0) != "0") == with_file
+    shown = str(listed.get("body") or "").strip(), str(listed.get("num_media") or 0) != "0"
+    return ours and any(shown == (text.strip(), with_file) for text, with_file in ways)
 
 
 def _made_at(listed: dict[str, Any]) -> float:

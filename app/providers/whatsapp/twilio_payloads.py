@@ -56,6 +56,13 @@ def fields(content: Content) -> Fields:
     assert_never(content)
 
 
-def shown_text(content: Content) -> str | None:
-    """The `body` under which Twilio lists it; None where that is made of a stored template."""
-    return None if isinstance(content, TemplateContent) else dict(fields(content)).get("Body", "")
+def listed_as(content: Content) -> list[tuple[str, bool]]:
+    """The `body` under which Twilio lists it, and whether with a file, in each way in which it may have gone out; none
+    for a stored template, whose words nobody here knows. A file of ours need not have its link yet.
+    """
+    match content:
+        case TemplateContent():
+            return []
+        case MediaContent(caption=caption, otherwise=otherwise):
+            return [(caption, True), *([(otherwise, False)] if otherwise else [])]
+    return [(dict(fields(content)).get("Body", ""), False)]

@@ -263,6 +263,15 @@ async def test_a_file_is_not_taken_for_a_text() -> None:
         assert await line.find(letter(MediaContent("image", link="https://a.example/1.png")), SINCE) == Sent("SM1")
 
 
+async def test_a_file_of_ours_is_found_as_a_file_or_as_the_text_that_was_sent_instead() -> None:
+    note = letter(MediaContent("audio", kept="med_1", voice=True, otherwise="In words"))
+    for sid, other in (("SM2", listed("SM3", "", 1, num_media="0")), ("SM4", listed("SM5", "Words", 1))):
+        body, count = ("", "1") if sid == "SM2" else ("In words", "0")
+        messages = [other, listed(sid, body, 2, num_media=count)]
+        async with to_twilio(says(answer(200, {"messages": messages}))) as (line, _):
+            assert await line.find(note, SINCE) == Sent(sid)
+
+
 async def test_a_template_cannot_be_found_by_words_that_are_not_known() -> None:
     async with to_twilio(says()) as (line, peer):
         assert await line.find(letter(TemplateContent("HX1")), SINCE) is None
