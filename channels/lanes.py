@@ -16,7 +16,7 @@ import trio
 
 from app.core.errors import Problem, error_places
 from app.core.identity import Clock, new_token, now_us
-from app.storage import lanes
+from app.storage import bot_turns, lanes
 from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.lanes import DueLane
 from channels.bell import Bell
@@ -36,6 +36,8 @@ RENEW_S: Final = 20.0
 RETRY_S: Final = 1.0
 #: How long turns under way may go on when the server has to stop.
 DRAIN_S: Final = 20.0
+#: And then for saying that they are for others.
+PUT_DOWN_S: Final = 2.0
 
 
 class Nudge:
@@ -142,7 +144,7 @@ class Lanes:
     async def _work(self, lane: DueLane, nudge: Nudge) -> None:
         """One lane, from claim to leaving. A turn that could not go on is tried again when its lease is over."""
         tenant_id, conversation_id = lane.tenant_id, lane.conversation_id
-        claimed = False
+        claimed, broken_off = False, True
         try:
             claimed = await self._claim(tenant_id, conversation_id)
             if not claimed:
@@ -155,11 +157,15 @@ class Lanes:
                 except Problem as problem:
                     log.warning("lanes.turn_stopped", conversation=conversation_id, error=str(problem))
                 nursery.cancel_scope.cancel()
+            broken_off = False
         except Problem as problem:
             log.warning("lanes.not_claimed", error=str(problem))
         except Exception as error:  # noqa: BLE001 - a bug: it must neither end the service nor be met at once again
             log.error("lanes.turn_crashed", conversation=conversation_id, errors=error_places(error))
+            broken_off = False
         finally:
+            if claimed and broken_off and self._stopping:
+                await self._put_down(tenant_id, conversation_id)
             del self._running[conversation_id]
             if claimed:  # what could not be claimed is not to be met at once again
                 self._bell.ring()
@@ -189,6 +195,19 @@ class Lanes:
                 log.warning("lanes.lost", conversation=conversation_id)
                 scope.cancel()
                 return
+
+    async def _put_down(self, tenant_id: str, conversation_id: str) -> None:
+        """The server stops before the turn has ended: another process begins it anew at once."""
+
+        def write(db: Transaction) -> None:
+            if lanes.put_down(db, tenant_id, conversation_id, self._owner):
+                bot_turns.forgive(db, tenant_id, conversation_id)
+
+        with trio.move_on_after(PUT_DOWN_S, shield=True):
+            try:
+                await self._db.write(tenant_id, write, durable=False)
+            except Problem as problem:
+                log.warning("lanes.not_put_down", conversation=conversation_id, error=str(problem))
 
     async def _leave(self, tenant_id: str, conversation_id: str, seen: int) -> None:
         await self._db.write(

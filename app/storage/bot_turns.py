@@ -49,6 +49,12 @@ def begin_turn(db: Transaction, tenant_id: str, turn_id: str, conversation_id: s
     return 1 if row is None else int(row[0])
 
 
+def forgive(db: Transaction, tenant_id: str, conversation_id: str) -> None:
+    """The attempt that runs was broken off by us on purpose, and counts for nothing."""
+    sql = "UPDATE turns SET attempts = attempts - 1 WHERE tenant_id = ? AND conversation_id = ? AND state = 'running'"
+    db.do(sql, tenant_id, conversation_id)
+
+
 def end_turn(
     db: Transaction, tenant_id: str, turn_id: str, state: str, reason: str, at_us: int, facts: str = "{}"
 ) -> None:

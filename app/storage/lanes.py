@@ -117,6 +117,12 @@ def holds(db: Transaction, tenant_id: str, conversation_id: str, owner: str) -> 
     return row is not None and row[0] == owner
 
 
+def put_down(db: Transaction, tenant_id: str, conversation_id: str, owner: str) -> bool:
+    """Let another process take it up at once; False when it is another's already."""
+    sql = "UPDATE lanes SET owner = '', lease_until = 0 WHERE tenant_id = ? AND conversation_id = ? AND owner = ?"
+    return db.run(sql, tenant_id, conversation_id, owner) > 0
+
+
 def leave(
     db: Transaction, tenant_id: str, conversation_id: str, owner: str, seen: int, again_us: int | None = None
 ) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import trio
@@ -17,6 +18,7 @@ from channels import lanes as service
 from channels.bell import Bell
 from channels.lanes import LEASE_US, Lanes, Nudge
 from tests.books import open_books
+from tests.channels.stage import open_stage, say_hello, until_asked
 from tests.databases import ON_BOTH
 from tests.e2e.calling import until
 from tests.storage.making import make_tenant
@@ -250,3 +252,46 @@ async def test_lanes_that_cannot_be_claimed_are_not_met_at_once_again(
         await house.touch("c")
         await trio.sleep(0.3)
     assert 1 <= tried <= 3
+
+
+async def test_a_turn_that_a_shutdown_breaks_off_is_another_processs_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DRAIN_S", 0.05)
+    house.runner.hold = trio.Event()
+    at_work = house.lanes()
+
+    async def begun() -> bool:
+        return house.runner.ran["c"] == 1
+
+    async with running(at_work) as shutdown:
+        await house.touch("c")
+        await until(begun)
+        shutdown.set()
+        with trio.fail_after(3):
+            await at_work.ended.wait()
+    house.runner.hold = None
+    async with running(house.lanes()):
+        await until(house.at_rest)
+    assert house.runner.ran["c"] == 2
+
+
+async def test_shutdowns_use_up_none_of_a_turns_attempts(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "DRAIN_S", 0.05)
+    async with open_stage(database_url, script=hang) as stage:
+        await stage.hear("hello")
+        for restart in range(3):
+            at_work = Lanes(stage.db, stage.turns, bell=Bell(), clock=stage.clock)
+            async with running(at_work) as shutdown:
+                await until_asked(stage, restart + 1)
+                shutdown.set()
+                with trio.fail_after(3):
+                    await at_work.ended.wait()
+        stage.script = say_hello
+        await stage.play()
+        assert await stage.said() == ["Hello!"]
+        assert await stage.rows("SELECT attempts FROM turns") == [(1,)]
+
+
+async def hang(_body: dict[str, Any]) -> Any:
+    await trio.sleep_forever()

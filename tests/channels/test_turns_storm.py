@@ -95,7 +95,7 @@ class Storm:
 
 
 @ON_BOTH
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [5, 12, 15, 22])
 async def test_every_message_ends_and_every_charge_is_of_a_leg_on_record(database_url: str, seed: int) -> None:
     async with open_stage(database_url, config={"tools": [TOOL]}, credit=PLENTY) as stage:
         storm = Storm(stage, seed)
