@@ -41,6 +41,8 @@ MOST_TYPING: Final = 6
 MOST_RESTARTS: Final = 2
 #: A model that is busy, or a limit that many turns share, is asked again after so long at least.
 PATIENCE_S: Final = 1.0
+#: With the time when a model's providers are asked again, after they failed others.
+RESTING: Final = "provider_error"
 PASSING: Final = frozenset({"rate_limit_exceeded", "too_many_concurrent_requests", "credits_held"})
 UNPAID: Final = frozenset({"insufficient_credits", "quota_exceeded", "budget_exceeded", "account_inactive"})
 
@@ -194,7 +196,7 @@ class _Run:
             except Problem as problem:
                 if problem.code == "storage_unavailable":
                     raise
-                if problem.code in PASSING:
+                if problem.code in PASSING or (problem.code == RESTING and problem.retry_after_s is not None):
                     await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
                     continue
                 log.warning("turns.failed", turn=self._begun.turn_id, code=problem.code)

@@ -190,6 +190,24 @@ async def test_without_credits_nothing_is_asked_and_one_notice_a_day_is_sent(dat
         assert await stage.rows("SELECT status, flag FROM conversations") == [("escalated", "no_credits")]
 
 
+async def test_a_model_that_rests_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' failures made it rest: one of them must not be forty users who are told that nothing works."""
+    monkeypatch.setattr(turns_module, "PATIENCE_S", 0.01)
+    tried = 0
+
+    async def rests_once(_body: dict[str, Any]) -> tuple[str, list[ToolCall]]:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise Problem("provider_error", "Every provider is resting.", retry_after_s=0.01)
+        return "Hello!", []
+
+    await stage.hear("hello")
+    stage.script = rests_once
+    await stage.play()
+    assert await stage.said() == ["Hello!"]
+
+
 async def test_a_limit_that_passes_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns_module, "PATIENCE_S", 0.01)
     tried = 0
