@@ -43,6 +43,8 @@ MOST_RESTARTS: Final = 2
 PATIENCE_S: Final = 1.0
 #: With the time when a model's providers are asked again, after they failed others.
 RESTING: Final = "provider_error"
+#: A user waits for that so long, and then reads the bot's own words.
+REST_S: Final = 20.0
 PASSING: Final = frozenset({"rate_limit_exceeded", "too_many_concurrent_requests", "credits_held"})
 UNPAID: Final = frozenset({"insufficient_credits", "quota_exceeded", "budget_exceeded", "account_inactive"})
 
@@ -188,6 +190,7 @@ class _Run:
 
     async def _persist(self, line: Line) -> str:
         """Try as often as it may help; why there is no answer, "" when there is one."""
+        rest_until = trio.current_time() + REST_S
         while True:
             try:
                 await self._try(line)
@@ -196,8 +199,10 @@ class _Run:
             except Problem as problem:
                 if problem.code == "storage_unavailable":
                     raise
-                if problem.code in PASSING or (problem.code == RESTING and problem.retry_after_s is not None):
-                    await trio.sleep(max(PATIENCE_S, problem.retry_after_s or 0.0))
+                wait_s = max(PATIENCE_S, problem.retry_after_s or 0.0)
+                rests = problem.code == RESTING and problem.retry_after_s is not None
+                if problem.code in PASSING or (rests and trio.current_time() + wait_s < rest_until):
+                    await trio.sleep(wait_s)
                     continue
                 log.warning("turns.failed", turn=self._begun.turn_id, code=problem.code)
                 return "no_credits" if problem.code in UNPAID else problem.code
