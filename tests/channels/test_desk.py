@@ -148,7 +148,7 @@ async def test_a_template_needs_what_it_will_cost(room: Mailroom) -> None:
 
 async def test_who_is_written_to_too_often_is_left_in_peace(room: Mailroom) -> None:
     await room.tell(text("wamid.A"))
-    for _ in range(55):
+    for _ in range(54):
         await write(room)
     assert await refused(room, to=ASHA.phone) == "rate_limit_exceeded"
 

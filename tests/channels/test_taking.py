@@ -101,7 +101,7 @@ def test_a_number_sends_no_more_in_a_second_than_it_may(db: Transaction) -> None
 
 
 def test_a_user_gets_no_more_than_a_pair_may_and_others_go_on(db: Transaction, shop: Shop) -> None:
-    shop.set(db, "contacts", shop.contact_id, tat=DAY_0 + 45 * 6 * SECOND)
+    shop.set(db, "contacts", shop.contact_id, tat=DAY_0 + 44 * 6 * SECOND)
     (one,) = shop.say(db, "one")
     shop.open(db)
     (two,) = shop.say(db, "two", at_us=DAY_0)
