@@ -90,8 +90,7 @@ IN: Final = {
     "the model is asked": Step(words="[tokens=8] [first=1500]"),
     "answered, and not charged": Step(Wire("INSERT", "turn_legs", "1 = 1")),
     "charged, and the parts of the answer not written": Step(Wire("INSERT", "sends", "1 = 1")),
-    "charged, and the lane still held": Step(Wire("UPDATE", "lanes", "OLD.owner <> '' AND NEW.owner = ''")),
-}
+}  # behind that the lane is left while the sender is at work already: its steps are the next
 OUT: Final = {
     "queued, and not taken up": Step(_sends("sending")),
     "the second of three parts not taken up": Step(
