@@ -26,6 +26,13 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A logger that is cached under one configuration is deaf to `capture_logs` under the next: no test may do that."""
+    yield
+    assert not structlog.get_config()["cache_logger_on_first_use"], "the test let a command configure the log"
+
+
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     """One PostgreSQL for all tests of this run, started by the first that needs it."""
