@@ -26,27 +26,27 @@ from app.usecases.meter import Meter
 from app.usecases.models import Models
 from app.usecases.search import SearchServices
 from app.usecases.transcribe import AudioServices
-from channels.asking import ask
+from channels.answering.asking import ask
+from channels.answering.bot_models import model_for, sees, takes_tools
+from channels.answering.hearing import Ears
+from channels.answering.lanes import Lanes
+from channels.answering.replying import Asker, Replier, ReplyServices
+from channels.answering.tools import Tools
+from channels.answering.turns import Turns, TurnServices
+from channels.answering.voicing import Voice
 from channels.bell import Bell
-from channels.bot_models import model_for, sees, takes_tools
-from channels.dead_letters import DeadLetters
-from channels.enclosing import Files
-from channels.hearing import Ears
-from channels.intake import Gate, Intake
-from channels.lanes import Lanes
-from channels.lines import Lines, open_lines
+from channels.conversations.upkeep import ChannelUpkeep
+from channels.inbound.dead_letters import DeadLetters
+from channels.inbound.intake import Gate, Intake
+from channels.inbound.sorter import Sorter
 from channels.media import MediaStore
 from channels.media_links import MediaLinks
+from channels.numbers.lines import Lines, open_lines
 from channels.office import Office, make_office
-from channels.reconciling import Reconciler
-from channels.replying import Asker, Replier, ReplyServices
-from channels.senders import Senders
-from channels.sorter import Sorter
-from channels.template_charges import TemplateCharges
-from channels.tools import Tools
-from channels.turns import Turns, TurnServices
-from channels.upkeep import ChannelUpkeep
-from channels.voicing import Voice
+from channels.outbound.enclosing import Files
+from channels.outbound.reconciling import Reconciler
+from channels.outbound.senders import Senders
+from channels.outbound.template_charges import TemplateCharges
 
 #: Where media lie, under `BLOB_DIR`: a name that no tenant has, so that images and media are swept apart.
 MEDIA: Final = ".media"

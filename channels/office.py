@@ -8,12 +8,12 @@ from app.core.sealing import Sealer
 from app.storage.database import Database
 from app.usecases.chat_services import ChatServices
 from channels.bell import Bell
-from channels.channel_settings import ChannelSettings
-from channels.connections import Connections, OpenLines
-from channels.desk import Desk
-from channels.drafting import Drafts
 from channels.media import MediaStore
-from channels.readiness import Readiness
+from channels.numbers.channel_settings import ChannelSettings
+from channels.numbers.connections import Connections, OpenLines
+from channels.numbers.readiness import Readiness
+from channels.staff.desk import Desk
+from channels.staff.drafting import Drafts
 
 
 @dataclass(frozen=True, slots=True)

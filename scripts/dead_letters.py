@@ -16,8 +16,8 @@ from app.storage import tenants
 from app.storage.database import EVERY_TENANT, Database
 from app.storage.engines import sqlite_path
 from channels.bell import Bell
-from channels.dead_letters import DeadLetters
-from channels.keeping import NOBODY
+from channels.inbound.dead_letters import DeadLetters
+from channels.inbound.keeping import NOBODY
 
 HELP: Final = """\
 Dead letters of numbers that nobody has connected, or with --tenant those of an organisation, which its owner sees

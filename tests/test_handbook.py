@@ -16,7 +16,7 @@ from app.config import FIELDS
 from app.core.bot_config import BotConfig, HttpTool, TemplateChoice
 from app.core.webhooks import signature
 from app.providers.whatsapp import graph_errors, twilio_errors
-from channels.number_views import FRAGMENT, WEBHOOKS
+from channels.numbers.number_views import FRAGMENT, WEBHOOKS
 from channels.whatsapp.text_form import MOST_PARTS, PART_LIMITS
 
 ROOT: Final = Path(__file__).resolve().parents[1]

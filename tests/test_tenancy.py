@@ -118,26 +118,28 @@ EVERY_TENANT_PLACES: Final = {
         ("Sessions.check", "Sessions.close"), "the digest of a credential tells the tenant"
     ),
     "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
-    "channels/dead_letters.py": {"DeadLetters.replay": "the operator's letters: the number tells the tenant by now"},
-    "channels/intake.py": {
+    "channels/inbound/dead_letters.py": {"DeadLetters.replay": "the operator's letters: by now the number tells whose"},
+    "channels/inbound/intake.py": {
         "Intake.verify_shared": "says yes or no",
         "Intake.take_shared_meta": "the number that a webhook came for tells the tenant",
         "Intake.take_shared_twilio": "the number that a webhook came for tells the tenant",
         "Intake._number": "the number in the URL tells the tenant",
     },
-    "channels/keeping.py": {"keep": "what one webhook has brought for many tenants is kept together or not at all"},
-    "channels/lanes.py": {"Lanes._look": "what is due; each is then answered within its tenant"},
+    "channels/inbound/keeping.py": {"keep": "what one webhook brought for many tenants is kept as a whole"},
+    "channels/answering/lanes.py": {"Lanes._look": "what is due; each is then answered within its tenant"},
     "channels/media.py": {"MediaStore.sweep": "deletes what is past its time, whose ever it is"},
-    "channels/reconciling.py": {"Reconciler.look": "what is overdue; each is then dealt with within its tenant"},
-    "channels/senders.py": {"Senders._look": "what is due; each is then taken up within its tenant"},
-    "channels/template_charges.py": {"TemplateCharges.look": "what is to be paid; each is then charged in its tenant"},
-    "channels/sorter.py": {"Sorter._look": "what waits; it is then sorted within its tenant"},
-    "channels/upkeep.py": {
+    "channels/outbound/reconciling.py": {"Reconciler.look": "what is overdue; each is then settled in its tenant"},
+    "channels/outbound/senders.py": {"Senders._look": "what is due; each is then taken up within its tenant"},
+    "channels/outbound/template_charges.py": {
+        "TemplateCharges.look": "what is to be paid; each is charged in its tenant"
+    },
+    "channels/inbound/sorter.py": {"Sorter._look": "what waits; it is then sorted within its tenant"},
+    "channels/conversations/upkeep.py": {
         "ChannelUpkeep.end_idle": "which conversations may be over; each is then ended within its tenant",
         "ChannelUpkeep.sweep_inbox": "deletes what is past its time, whose ever it is",
         "ChannelUpkeep.sweep_letters": "deletes what is past its time, whose ever it is",
     },
-    "channels/connections.py": {"Connections._confirm": "a number is one organisation's among all; says yes or no"},
+    "channels/numbers/connections.py": {"Connections._confirm": "a number is one tenant's among all; says yes or no"},
     "scripts/launching/demo.py": dict.fromkeys(("open_demo", "_works"), "whose the key in run.json is, if anybody's"),
     "scripts/seeding/target.py": {"Target.write": "a seed file makes many tenants, all of them or none"},
     "scripts/seeding/write.py": {"_hash_new_passwords": "an address belongs to one tenant among all"},

@@ -13,7 +13,7 @@ from app.api.exchange import Exchange, Headers
 from app.api.routes import Routes
 from app.api.services import ApiServices
 from app.core.errors import Problem
-from channels.intake import Refused, Unsigned
+from channels.inbound.intake import Refused, Unsigned
 
 META: Final = "/api/v1/webhooks/whatsapp"
 TWILIO: Final = "/api/v1/webhooks/twilio/whatsapp"

@@ -27,8 +27,8 @@ from app.usecases.team import Team
 from app.usecases.transcribe import AudioServices
 from app.usecases.usage import Usage
 from app.usecases.webhooks import Webhooks
-from channels.dead_letters import DeadLetters
-from channels.intake import Intake
+from channels.inbound.dead_letters import DeadLetters
+from channels.inbound.intake import Intake
 from channels.media_links import MediaLinks
 from channels.office import Office
 

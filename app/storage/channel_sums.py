@@ -12,7 +12,7 @@ from app.storage.database import Transaction
 
 #: A turn that could have begun so long ago is overdue.
 OVERDUE_US: Final = 5_000_000
-#: `seq` of what goes out is the time when it was written, times this (`channels.posting`).
+#: `seq` of what goes out is the time when it was written, times this (`channels.conversations.posting`).
 STEPS: Final = 1000
 
 

@@ -18,7 +18,7 @@ _STOPPED: Final = "UPDATE sends SET reason = ? WHERE tenant_id = ? AND state IN 
 
 class NewSend(NamedTuple):
     """One message of the provider's: a part of one of ours. `seq` orders those of a conversation; (`turn_id`, `part`)
-    is unique, so that nothing is said twice. `kind` and `body` are written by `channels.contents`."""
+    is unique, so that nothing is said twice. `kind` and `body` are written by `channels.conversations.contents`."""
 
     id: str
     seq: int

@@ -22,9 +22,9 @@ from app.storage.webhooks import StoredWebhook
 from catalog.catalog import Catalog
 from catalog.plans import Plan
 from channels.bell import Bell
-from channels.intake import Gate, Intake
-from channels.keeping import divide, keep
-from channels.sorter import Sorter
+from channels.inbound.intake import Gate, Intake
+from channels.inbound.keeping import divide, keep
+from channels.inbound.sorter import Sorter
 from channels.whatsapp.updates import Arrival, Message, Person, Update
 from tests.books import open_books
 from tests.storage.making import DAY_0, make_tenant

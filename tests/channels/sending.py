@@ -25,10 +25,10 @@ from app.storage.migrations import migrate
 from app.storage.numbers import StoredNumber
 from app.storage.sends import NewSend
 from app.storage.sqlite import SqliteTransaction, connect
-from channels import contents
 from channels.bell import Bell
-from channels.senders import Senders
-from channels.taking import Idle, Taken, take
+from channels.conversations import contents
+from channels.outbound.senders import Senders
+from channels.outbound.taking import Idle, Taken, take
 from tests.storage.making import DAY_0, make_tenant
 
 T = TypeVar("T")

@@ -25,12 +25,12 @@ from app.storage.conversations import StoredConversation, StoredMessage
 from app.storage.database import EVERY_TENANT, Database, Row
 from app.storage.numbers import StoredNumber
 from app.usecases.meter import Ask, Meter
-from channels.asking import Answer, Settling, ToolCall
+from channels.answering.asking import Answer, Settling, ToolCall
+from channels.answering.lanes import Nudge
+from channels.answering.replying import Replier, ReplyServices
+from channels.answering.tools import Tools
+from channels.answering.turns import Turns, TurnServices
 from channels.bell import Bell
-from channels.lanes import Nudge
-from channels.replying import Replier, ReplyServices
-from channels.tools import Tools
-from channels.turns import Turns, TurnServices
 from tests.books import PLENTY, open_books
 from tests.e2e.calling import until
 from tests.storage.making import DAY_0, make_tenant
@@ -201,7 +201,7 @@ class Stage:
         return self.line
 
     async def ask(self, principal: Principal, body: dict[str, Any], marks: Marks, settling: Settling) -> Answer:
-        """What `channels.asking.ask` does, with a script for a model."""
+        """What `channels.answering.asking.ask` does, with a script for a model."""
         wanted = Ask("whatsapp", "llm", "kimi-k2.5", False, 100, "req_1", PLENTY, marks=marks)
         async with self.meter.open_call(principal, wanted) as call:
             self.asked.append(body)

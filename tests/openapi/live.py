@@ -23,7 +23,7 @@ from app.storage.dead_letters import DeadLetter
 from app.storage.ledger import broken_tenants
 from app.storage.media import StoredMedia
 from app.switchboard import MEDIA
-from channels.letters import letter_body
+from channels.inbound.letters import letter_body
 from tests.databases import elsewhere, open_view
 from tests.e2e.members import Member, add_member, session_headers
 from tests.house import House, open_house

@@ -14,7 +14,7 @@ from app.storage.database import Transaction
 from app.storage.send_moves import Change
 from app.storage.sends import Told
 from app.storage.webhooks import StoredWebhook
-from channels import contents
+from channels.conversations import contents
 from tests.channels.sending import SECOND, Shop, events, open_shop
 from tests.databases import BROKEN_RULE
 from tests.storage.making import DAY_0

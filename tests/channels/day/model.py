@@ -19,7 +19,7 @@ from app.core.errors import Problem
 from app.core.identity import Principal
 from app.storage.database import Row
 from app.usecases.meter import Ask, Meter
-from channels.asking import Answer, Settling, ToolCall
+from channels.answering.asking import Answer, Settling, ToolCall
 from tests.books import PLENTY
 
 COST: Final = 70
@@ -53,7 +53,7 @@ class Model:
     async def ask(
         self, meter: Meter, principal: Principal, body: dict[str, Any], marks: Marks, settling: Settling
     ) -> Answer:
-        """As `channels.asking.ask` does it: a hold, the model's time, one charge."""
+        """As `channels.answering.asking.ask` does it: a hold, the model's time, one charge."""
         wanted = Ask("whatsapp", "llm", "kimi-k2.5", False, HOLD, "req_1", PLENTY, marks=marks)
         async with meter.open_call(principal, wanted) as call:
             self.flying += 1

@@ -15,7 +15,10 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from channels import lanes, people, senders, sorter
+from channels.answering import lanes
+from channels.conversations import people
+from channels.inbound import sorter
+from channels.outbound import senders
 from tests.channels.day.checks import faults
 from tests.channels.day.script import Script
 from tests.channels.day.world import Day

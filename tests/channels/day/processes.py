@@ -19,21 +19,21 @@ from app.storage.database import Database, Engine, open_database
 from app.storage.engines import open_engine
 from app.usecases.meter import Meter
 from catalog.catalog import Catalog
+from channels.answering.lanes import Lanes
+from channels.answering.replying import Replier, ReplyServices
+from channels.answering.tools import Tools
+from channels.answering.turns import Turns, TurnServices
+from channels.answering.voicing import Voice
 from channels.bell import Bell
-from channels.desk import Desk
-from channels.intake import Gate, Intake
-from channels.lanes import Lanes
-from channels.lines import Lines, Ways
+from channels.conversations.upkeep import ChannelUpkeep
+from channels.inbound.intake import Gate, Intake
+from channels.inbound.sorter import Sorter
 from channels.media import MediaStore
-from channels.reconciling import Reconciler
-from channels.replying import Replier, ReplyServices
-from channels.senders import Senders
-from channels.sorter import Sorter
-from channels.template_charges import TemplateCharges
-from channels.tools import Tools
-from channels.turns import Turns, TurnServices
-from channels.upkeep import ChannelUpkeep
-from channels.voicing import Voice
+from channels.numbers.lines import Lines, Ways
+from channels.outbound.reconciling import Reconciler
+from channels.outbound.senders import Senders
+from channels.outbound.template_charges import TemplateCharges
+from channels.staff.desk import Desk
 from tests.channels.day.clockwork import MortalEngine, Traffic
 from tests.channels.day.model import Model
 from tests.channels.day.wire import Wire

@@ -12,8 +12,9 @@ import pytest
 from app.providers.whatsapp.line import NotSent, OutcomeUnknown
 from app.storage import bot_turns, inbox, lanes, send_moves, send_queue, sends
 from app.storage.database import Transaction
-from channels import closing, outcomes, reconciling, senders, taking
-from channels.pacing import Bucket
+from channels.answering import closing
+from channels.outbound import outcomes, reconciling, senders, taking
+from channels.outbound.pacing import Bucket
 from tests.channels.day.playing import played
 
 HUGE_US = 1 << 60

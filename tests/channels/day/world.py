@@ -18,7 +18,7 @@ from app.core.errors import Problem
 from app.storage.database import EVERY_TENANT, Row, Transaction, open_database
 from app.storage.engines import open_engine
 from app.storage.migrations import migrate
-from channels.intake import Unsigned
+from channels.inbound.intake import Unsigned
 from scripts.simulator.whatsapp.phones import Phones
 from scripts.simulator.whatsapp.sayings import Saying, Shape, Who
 from scripts.simulator.whatsapp.state import Number

@@ -1,0 +1,1 @@
+"""The numbers of an organisation: connected, checked, shown, and the lines that lead to their providers."""
