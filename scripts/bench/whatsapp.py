@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
 
 from scripts.bench.figures import milliseconds, number, percentile
 from scripts.bench.graph import Graph
-from scripts.bench.hooks import Acks, Gate, envelope, post, text
+from scripts.bench.hooks import Acks, Gate, post, text
 from scripts.bench.proc import PROC, session_usage
 from scripts.bench.processes import BenchError, Cores, Running, available_cores, open_system, pin
 from scripts.bench.questions import HOST
 from scripts.bench.report import table
-from scripts.bench.systems import MODEL, gateway, gateway_settings, new_key, seed, upstream
+from scripts.bench.shop import Shop, open_shop
+from scripts.bench.systems import gateway, gateway_settings, new_key, seed, upstream
 
 PER_S: Final = 200
 BATCH: Final = 1000
@@ -52,47 +50,15 @@ class Figure:
 
 @dataclass(slots=True)
 class _Bench:
-    """A gateway with a bot and a connected number, and the Graph API that it speaks to."""
+    """A gateway with a bot at a connected number, and the Graph API that it speaks to."""
 
     system: Running
     graph: Graph
-    gate: Gate
-    key: str
-    bot_id: str = ""
+    shop: Shop
 
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """A request to the platform API. Raises BenchError."""
-        return await trio.to_thread.run_sync(partial(self._ask, method, path, body))
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(HOST, self.system.door.port, timeout=30)
-        try:
-            headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-            connection.request(method, path, None if body is None else msgspec.json.encode(body), headers)
-            response = connection.getresponse()
-            answer = response.read()
-        finally:
-            connection.close()
-        if response.status >= 300:
-            raise BenchError(f"{method} {path} was answered {response.status}: {answer[:300].decode()}")
-        found: dict[str, Any] = msgspec.json.decode(answer)
-        return found
-
-    async def connect(self) -> None:
-        """A bot that answers at once, and its number, confirmed by the provider."""
-        config = {"model": MODEL, "debounce_seconds": 0, "debounce_most_seconds": 0}
-        bot = {"type": "whatsapp", "name": "Bench", "system_prompt": "You sell tea.", "config": config}
-        self.bot_id = (await self.ask("POST", "/api/v1/bots", bot))["id"]
-        new = {
-            **{"provider": "meta", "phone_number_id": "1065", "access_token": "simulated-token-of-the-bench"},
-            **{"app_secret": self.gate.app_secret, "bot_id": self.bot_id, "messages_per_second": 1000},
-        }
-        made = await self.ask("POST", "/api/v1/whatsapp/numbers", new)
-        await self.ask("POST", f"/api/v1/whatsapp/numbers/{made['id']}/verify")
-        self.gate = Gate(self.gate.port, f"/api/v1/webhooks/whatsapp/{made['id']}", self.gate.app_secret)
-
-    async def switch(self, *, on: bool) -> None:
-        await self.ask("PUT", f"/api/v1/bots/{self.bot_id}", {"is_active": on})
+    @property
+    def gate(self) -> Gate:
+        return self.shop.gate(self.system.door.port)
 
 
 def run_whatsapp(seconds: float, say: Callable[[str], None]) -> list[Figure]:
@@ -112,10 +78,10 @@ def run_whatsapp(seconds: float, say: Callable[[str], None]) -> list[Figure]:
 
 
 async def _run(system: Running, key: str, graph_port: int, seconds: float, say: Callable[[str], None]) -> list[Figure]:
-    bench = _Bench(system, Graph(), Gate(system.door.port, "", secrets.token_hex(16)), key)
+    graph = Graph()
     async with trio.open_nursery() as nursery:
-        await nursery.start(bench.graph.serve, graph_port)
-        await bench.connect()
+        await nursery.start(graph.serve, graph_port)
+        bench = _Bench(system, graph, await open_shop(system.door.port, key, debounce_s=0))
         figures: list[Figure] = []
         for measure in (_acks, _batches, _own, _crowd):
             found = await measure(bench, seconds)
@@ -127,9 +93,9 @@ async def _run(system: Running, key: str, graph_port: int, seconds: float, say: 
 
 
 async def _acks(bench: _Bench, seconds: float) -> list[Figure]:
-    await bench.switch(on=False)
+    await bench.shop.switch(on=False)
     count = int(PER_S * seconds)
-    bodies = [envelope([text(f"ack.{n}", f"9198{n % 500:08}")]) for n in range(WARM + count)]
+    bodies = [bench.gate.envelope([text(f"ack.{n}", f"9198{n % 500:08}")]) for n in range(WARM + count)]
     await post(bench.gate, bodies[:WARM], PER_S)
     before = session_usage(bench.system.pid) if PROC.is_dir() else None
     began = perf_counter()
@@ -138,7 +104,7 @@ async def _acks(bench: _Bench, seconds: float) -> list[Figure]:
     after = session_usage(bench.system.pid) if PROC.is_dir() else None
     _check(acks)
     share = None if before is None or after is None else (after.cpu_s - before.cpu_s) / lasted * 100
-    await bench.switch(on=True)
+    await bench.shop.switch(on=True)
     return [
         Figure(f"acknowledged at {PER_S}/s, p50", milliseconds(percentile(acks.waits, 0.5)), "ms", "≤ 10"),
         Figure(f"acknowledged at {PER_S}/s, p99", milliseconds(percentile(acks.waits, 0.99)), "ms", "≤ 100"),
@@ -147,15 +113,15 @@ async def _acks(bench: _Bench, seconds: float) -> list[Figure]:
 
 
 async def _batches(bench: _Bench, _seconds: float) -> list[Figure]:
-    await bench.switch(on=False)
+    await bench.shop.switch(on=False)
     waits: list[float] = []
     for turn in range(5):
-        body = envelope([text(f"batch.{turn}.{n}", f"9197{n:08}") for n in range(BATCH)])
+        body = bench.gate.envelope([text(f"batch.{turn}.{n}", f"9197{n:08}") for n in range(BATCH)])
         acks = await post(bench.gate, [body], 1.0, connections=1)
         _check(acks)
         waits += acks.waits
         await trio.sleep(2)
-    await bench.switch(on=True)
+    await bench.shop.switch(on=True)
     return [Figure(f"a batch of {BATCH} acknowledged, the slowest of 5", milliseconds(max(waits)), "ms", "≤ 250")]
 
 
@@ -164,7 +130,7 @@ async def _own(bench: _Bench, seconds: float) -> list[Figure]:
     for turn in range(max(20, int(seconds * 5))):
         phone = f"9196{turn:08}"
         began = perf_counter()
-        _check(await post(bench.gate, [envelope([text(f"own.{turn}", phone)])], 1.0, connections=1))
+        _check(await post(bench.gate, [bench.gate.envelope([text(f"own.{turn}", phone)])], 1.0, connections=1))
         if not await bench.graph.until(turn + 1, 10):
             raise BenchError("a reply did not arrive within 10 s")
         took.append(bench.graph.came[phone][0] - began)
@@ -179,7 +145,7 @@ async def _crowd(bench: _Bench, _seconds: float) -> list[Figure]:
     words = f"Do you have green tea? [first={THINK_MS}][tokens=20]"
     phones = [f"9195{n:08}" for n in range(USERS)]
     began = perf_counter()
-    bodies = [envelope([text(f"crowd.{phone}", phone, words)]) for phone in phones]
+    bodies = [bench.gate.envelope([text(f"crowd.{phone}", phone, words)]) for phone in phones]
     _check(await post(bench.gate, bodies, PER_S))
     if not await bench.graph.until(before + USERS, 120):
         raise BenchError(f"{before + USERS - bench.graph.texts} of {USERS} replies did not arrive within 120 s")

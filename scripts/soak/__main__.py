@@ -26,11 +26,13 @@ DESCRIPTION: Final = """\
 Runs gateways under a crowd with bad manners and looks whether anything is left when it has gone.
 
 The crowd: streams and JSON, ten models, 30 % hang up at a random byte, 5 % stop reading, providers that fail on cue in
-every way they can; every fifth of the run (at most an hour apart) all providers go away and come back.
-After three tenths of the run (at most an hour) the crowd pauses: what is there then is what the end is held against.
+every way they can. Phones write to a WhatsApp bot meanwhile, and every tenth webhook comes twice. Every fifth of the
+run (at most an hour apart) all providers go away and come back.
+After three tenths of the run (at most an hour) all of them pause: what is there then is what the end is held against.
 
 Gates: memory at the end and its slope, sockets, descriptors, threads and tasks, connections, open holds, the books of
-every tenant, every call against the ledger and against the provider's book, no error that nothing explains.
+every tenant, every call against the ledger and against the provider's book, no error that nothing explains; every
+message to the bot kept once and brought to an end, every reply on its phone once.
 Exit code 0 when all hold, 1 when one is broken, 130 after Ctrl-C, which judges the part that was run.
 
   python -m scripts.soak                                   ten minutes, one process, SQLite
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = describe(ROOT)
     try:
         with TemporaryDirectory(prefix="gateway-soak-") as folder, open_house(layout, Path(folder)) as house:
-            result = trio.run(soak, house, SoakPlan(options.minutes, options.rate), _say)
+            result = trio.run(soak, house, SoakPlan(options.minutes, options.rate, options.messages), _say)
     except KeyboardInterrupt:
         _say("interrupted before the first call")
         return 130
@@ -76,14 +78,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default %(default)g; a day is 1440)")
     parser.add_argument("--rate", type=float, default=60.0, help="calls a second (default %(default)g)")
-    parser.add_argument("--database", metavar="URL", help="instead of one made for the run; it is written to")
+    parser.add_argument("--messages", type=float, default=4.0, help="by WhatsApp a second (default %(default)g)")
+    parser.add_argument("--database", metavar="URL", help="an empty one, instead of one made for the run")
     many = parser.add_mutually_exclusive_group()
     many.add_argument("--workers", type=int, default=1, metavar="N", help="processes on one port")
     many.add_argument("--replicas", type=int, default=1, metavar="N", help="processes on a port each, over PostgreSQL")
     parser.add_argument("--report", type=Path, default=Path(), metavar="DIR", help="for soak.json and soak.svg")
     options = parser.parse_args(arguments)
-    if min(options.minutes, options.rate) <= 0 or min(options.workers, options.replicas) < 1:
-        parser.error("--minutes and --rate are more than 0, --workers and --replicas at least 1")
+    if min(options.minutes, options.rate) <= 0 or options.messages < 0 or min(options.workers, options.replicas) < 1:
+        parser.error("--minutes and --rate are more than 0, --messages not less, --workers and --replicas at least 1")
     return options
 
 

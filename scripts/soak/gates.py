@@ -9,6 +9,7 @@ from statistics import linear_regression
 from typing import Final
 
 from scripts.bench.figures import number
+from scripts.soak.phones import Talk
 from scripts.soak.samples import Sample
 from scripts.soak.verdicts import BROKEN, OWN_FAULT, UNANSWERED, UNEXPLAINED
 
@@ -49,6 +50,8 @@ class Counts:
     priced: int
     differences: int
     pids: frozenset[int]
+    talk: Talk | None = None
+    refused_webhooks: int = 0
 
 
 def judge(samples: Sequence[Sample], counts: Counts) -> list[Gate]:
@@ -58,6 +61,7 @@ def judge(samples: Sequence[Sample], counts: Counts) -> list[Gate]:
         *_memory(samples, idle, end),
         *_leftovers(idle, end, counts),
         *_books(end, counts),
+        *_talk(end, counts),
         *(_none(name, counts.wrong.get(name, 0)) for name in (OWN_FAULT, UNEXPLAINED, BROKEN, UNANSWERED)),
     ]
 
@@ -112,6 +116,15 @@ def _books(end: Sample | None, counts: Counts) -> Iterator[Gate]:
     bound = f"= 0 of {counts.looked:,} calls ({counts.priced:,} by the provider's book)"
     holds = counts.differences == 0 if counts.looked else None
     yield Gate("differences between ledger, clients, provider", bound, str(counts.differences), holds)
+
+
+def _talk(end: Sample | None, counts: Counts) -> Iterator[Gate]:
+    yield _at_most("messages to the bot without an end", "= 0", None if end is None else end.unanswered, 0)
+    yield _at_most("replies of the bot that did not leave", "= 0", None if end is None else end.unsent, 0)
+    yield _at_most("webhooks that were refused", "= 0", counts.refused_webhooks, 0)
+    talk = counts.talk
+    bound = "= 0" if talk is None else f"= 0 of {talk.messages:,} messages and {talk.replies:,} replies"
+    yield _at_most("messages and replies lost or twice", bound, None if talk is None else sum(talk.wrong.values()), 0)
 
 
 def _none(name: str, count: int) -> Gate:

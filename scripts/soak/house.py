@@ -15,9 +15,11 @@ import msgspec
 
 from app.config import Secret, Settings
 from app.storage.engines import sqlite_path
+from scripts.bench.hooks import Gate
 from scripts.bench.metrics_page import Samples, free_ports, read_page, samples
 from scripts.bench.processes import Recipe, Running, open_system
 from scripts.bench.questions import HOST, Door
+from scripts.bench.shop import Shop
 from scripts.bench.systems import free_port, gateway, new_key, seed, upstream
 from scripts.clustering.postgres import open_postgres
 from scripts.launching.simulator import with_simulator
@@ -74,7 +76,7 @@ class Providers:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What the soak works with. `keys` are one for each tenant."""
+    """What the soak works with. `keys` are one for each tenant; somebody else serves a Graph API at `graph_port`."""
 
     layout: Layout
     providers: Providers
@@ -82,6 +84,11 @@ class House:
     keys: Sequence[str]
     database_url: str
     ports: Ports
+    graph_port: int
+
+    def gates(self, shop: Shop) -> list[Gate]:
+        """Where webhooks of this shop may come in: at every gateway."""
+        return [shop.gate(each.door.port) for each in self.gateways]
 
     @property
     def doors(self) -> list[Door]:
@@ -108,7 +115,8 @@ def open_house(layout: Layout, folder: Path) -> Iterator[House]:
         providers = Providers(upstream(free_port()), folder, stack.enter_context(ExitStack()))
         providers.start()
         metrics, keys = free_ports(layout.processes), [new_key() for _ in range(TENANTS)]
-        settings = _settings(url, providers.recipe.door)
+        graph_port = free_port()
+        settings = _settings(url, providers.recipe.door, graph_port, folder / "blobs")
         seed(folder, keys, settings)
         gateways = []
         for number in range(layout.replicas):
@@ -117,8 +125,8 @@ def open_house(layout: Layout, folder: Path) -> Iterator[House]:
             recipe = gateway(settings | {"METRICS_PORT": str(metrics[number])}, keys[0], workers=layout.workers)
             gateways.append(stack.enter_context(open_system(recipe, own, None)))
         doors = frozenset(each.door.port for each in gateways)
-        ports = Ports(doors, frozenset(metrics), providers.recipe.door.port, _database_port(url))
-        yield House(layout, providers, gateways, keys, url, ports)
+        ports = Ports(doors, frozenset(metrics), providers.recipe.door.port, _database_port(url), graph_port)
+        yield House(layout, providers, gateways, keys, url, ports, graph_port)
 
 
 def _own_database(layout: Layout, folder: Path, stack: ExitStack) -> str:
@@ -127,7 +135,7 @@ def _own_database(layout: Layout, folder: Path, stack: ExitStack) -> str:
     return stack.enter_context(open_postgres(folder / "postgres" / "data", durable=True)).create()
 
 
-def _settings(url: str, source: Door) -> dict[str, str]:
+def _settings(url: str, source: Door, graph_port: int, blobs: Path) -> dict[str, str]:
     """Everything on, as in production; the access log goes where it takes no room in a day."""
     settings = Settings(
         database_url=url,
@@ -135,6 +143,8 @@ def _settings(url: str, source: Door) -> dict[str, str]:
         write_deadline_s=WRITE_DEADLINE_S,
         drain_s=DRAIN_S,
         access_log_file="/dev/null",
+        meta_graph_url=f"http://{HOST}:{graph_port}/v25.0",
+        blob_dir=str(blobs),
     )
     return with_simulator(settings, f"http://{HOST}:{source.port}").environment()
 

@@ -16,6 +16,7 @@ BLUE, GREEN, RED = "#1d5fd1", "#2a9d8f", "#d1495b"
 PANELS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
     "memory of the gateways (RSS), MB": (("", BLUE, "rss_mb"),),
     "calls at once and open holds": (("calls at once", GREEN, "at_once"), ("open holds", RED, "open_holds")),
+    "WhatsApp: messages unanswered, replies unsent": (("unanswered", BLUE, "unanswered"), ("unsent", RED, "unsent")),
     "connections": (("to clients", BLUE, "clients"), ("to providers", GREEN, "providers")),
     "threads, sockets and other descriptors that last": (
         *(("threads", RED, "threads"), ("sockets", GREEN, "sockets"), ("descriptors", BLUE, "descriptors")),

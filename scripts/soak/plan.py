@@ -21,10 +21,11 @@ RESTART_S: Final = (60.0, 3600.0)
 
 @dataclass(frozen=True, slots=True)
 class SoakPlan:
-    """`minutes` of load and one pause in it, at `rate` calls a second."""
+    """`minutes` of load and one pause in it, at `rate` calls and `messages` by WhatsApp a second."""
 
     minutes: float
     rate: float
+    messages: float = 0.0
 
     @property
     def seconds(self) -> float:

@@ -12,6 +12,7 @@ from scripts.bench.figures import number
 from scripts.bench.report import table
 from scripts.soak.crowd import Tally
 from scripts.soak.gates import Counts, Gate
+from scripts.soak.phones import Phones
 from scripts.soak.plan import SoakPlan
 from scripts.soak.samples import Sample
 
@@ -28,6 +29,7 @@ class Result:
     gates: list[Gate] = field(default_factory=list)
     counts: Counts | None = None
     tally: Tally = field(default_factory=Tally)
+    phones: Phones | None = None
     lag_p99_ms: float | None = None
     differences: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -54,6 +56,10 @@ def render(result: Result) -> str:
         f"Answers by status and code: {answers}.",
         f"Providers restarted {len(result.outages)} times. Event loop lag p99 under load: {_milliseconds(result)}.",
     ]
+    if result.phones is not None and result.phones.first_refusal:
+        parts.append(f"The first webhook that was refused: {result.phones.first_refusal}.")
+    if result.counts is not None and result.counts.talk is not None:
+        parts += [f"{name}: {count:,}" for name, count in result.counts.talk.wrong.items()]
     parts += ["\n".join(found) for found in (result.tally.examples, result.differences) if found]
     return "\n\n".join(parts)
 
@@ -64,6 +70,7 @@ def as_json(result: Result, about: Mapping[str, object]) -> bytes:
         **about,
         "minutes": result.plan.minutes,
         "rate": result.plan.rate,
+        "messages_per_s": result.plan.messages,
         "interrupted": result.interrupted,
         "gates": result.gates,
         "counts": result.counts,

@@ -1,10 +1,10 @@
-"""The soak itself: crowd, restarts, samples and audit side by side, from the first call to the last look."""
+"""The soak itself: crowd, phones, restarts, samples and audit side by side, from the first call to the last look."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -12,11 +12,14 @@ import trio
 from app.core.errors import Problem
 from app.storage.database import open_database
 from app.storage.engines import open_engine
+from scripts.bench.graph import Graph
 from scripts.bench.metrics_page import Samples
+from scripts.bench.shop import open_shop
 from scripts.soak.audit import SETTLED_S, Audit
 from scripts.soak.crowd import Crowd
 from scripts.soak.gates import Counts, judge
 from scripts.soak.house import House
+from scripts.soak.phones import Left, Phones, compared, left
 from scripts.soak.plan import AFTERMATH_S, SoakPlan
 from scripts.soak.report import Result, progress
 from scripts.soak.samples import Outside, Phase, Sample, lag_p99_ms, look
@@ -27,18 +30,24 @@ PROGRESS_S: Final = 10.0
 QUIET_S: Final = 45.0
 #: The check of the books reads them all.
 PATIENCE_S: Final = 300.0
+#: Of messages that come soon after each other, so that a bot gives one answer.
+DEBOUNCE_S: Final = 0.2
 Say = Callable[[str], None]
 
 
 async def soak(house: House, plan: SoakPlan, say: Say) -> Result:
-    """The result, judged; of the part that was run when SIGINT or SIGTERM came."""
+    """The result, judged; of the part that was run when SIGINT or SIGTERM came. Raises BenchError without a bot."""
     engine = await open_engine(house.database_url, deadline_s=PATIENCE_S)
-    async with open_database(engine, deadline_s=PATIENCE_S) as db:
+    async with open_database(engine, deadline_s=PATIENCE_S) as db, trio.open_nursery() as nursery:
         outages: list[Outage] = []
-        crowd = Crowd(house.doors, plan.rate, outages)
-        soaking = _Soak(house, plan, say, Result(plan, tally=crowd.tally), crowd, outages, Audit(db, house.providers))
-        await soaking.run()
-        return soaking.result
+        crowd, graph = Crowd(house.doors, plan.rate, outages), Graph()
+        await nursery.start(graph.serve, house.graph_port)
+        shop = await open_shop(house.gateways[0].door.port, house.keys[0], debounce_s=DEBOUNCE_S)
+        phones = Phones(graph, house.gates(shop), plan.messages, shop.number_id)
+        result = Result(plan, tally=crowd.tally, phones=phones)
+        await _Soak(house, plan, say, result, crowd, phones, outages, Audit(db, house.providers)).run()
+        nursery.cancel_scope.cancel()
+    return result
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +57,7 @@ class _Soak:
     say: Say
     result: Result
     crowd: Crowd
+    phones: Phones
     outages: list[Outage]
     audit: Audit
     phase: Phase = "warm-up"
@@ -55,6 +65,7 @@ class _Soak:
     said_at: float = float("-inf")
     page: Samples | None = None
     page_before_load: Samples | None = None
+    left: Left = field(default_factory=lambda: Left(0, 0, 0))
 
     async def run(self) -> None:
         self.began = trio.current_time()
@@ -76,13 +87,18 @@ class _Soak:
     async def _load(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_restarts)
-            await self.crowd.call_for(self.plan.warm_s)
+            await self._be_busy(self.plan.warm_s)
             self.phase = "idle"
             await trio.sleep(self.plan.idle_s)
             await self._sample()
             self.phase, self.page_before_load = "load", self.page
-            await self.crowd.call_for(self.plan.load_s)
+            await self._be_busy(self.plan.load_s)
             nursery.cancel_scope.cancel()
+
+    async def _be_busy(self, seconds: float) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.phones.write_for, seconds)
+            await self.crowd.call_for(seconds)
 
     async def _watch_signals(self, load: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -116,6 +132,7 @@ class _Soak:
         self._hand_over()
         await self.audit.look()
         outside = await trio.to_thread.run_sync(look, self.house)
+        self.left = await left(self.audit.db)
         sample = self._made(outside, await self.audit.open_holds())
         self.page = outside.page
         self.result.samples.append(sample)
@@ -146,6 +163,8 @@ class _Soak:
             open_holds=open_holds,
             at_once=self.crowd.at_once,
             begun=self.crowd.tally.begun,
+            unanswered=self.left.unsorted + self.left.unanswered,
+            unsent=self.left.unsent,
         )
 
     async def _wait_until_quiet(self) -> None:
@@ -157,14 +176,15 @@ class _Soak:
                 await trio.sleep(self.plan.sample_s)
 
     def _is_quiet(self, now: Sample, idle: Sample | None) -> bool:
-        if now.phase != "quiet" or now.clients or now.open_holds or self.audit.waits:
+        if now.phase != "quiet" or now.clients or now.open_holds or now.unanswered or now.unsent or self.audit.waits:
             return False
         return idle is None or (now.threads <= idle.threads and now.descriptors <= idle.descriptors)
 
     async def _judge(self) -> None:
-        broken = None
+        broken, talk = None, None
         try:
             broken = len(await self.audit.broken_tenants())
+            talk = await compared(self.audit.db, self.phones)
         except Problem as problem:
             self.say(f"the books could not be read: {problem}")
         audit, tally = self.audit, self.crowd.tally
@@ -175,6 +195,8 @@ class _Soak:
             priced=audit.priced,
             differences=audit.differences.total(),
             pids=frozenset(self.result.samples[0].pids),
+            talk=talk,
+            refused_webhooks=self.phones.refused,
         )
         self.result.differences = audit.examples
         self.result.gates = judge(self.result.samples, self.result.counts)

@@ -22,8 +22,9 @@ LAG: Final = "callmissed_loop_lag_seconds"
 class Sample:
     """All gateway processes together; None is what could not be seen.
 
-    `sockets` and `descriptors` are without connections to clients, providers, the database and the metrics page.
-    `pooled` are the connections to providers that the gateways themselves know of, in use or kept for the next call.
+    `sockets` and `descriptors` are without connections, but for those that listen. `pooled` are the connections to
+    providers that the gateways themselves know of, in use or kept for the next call. `unanswered` are messages to bots
+    that have not come to an end yet, `unsent` replies that have not left.
     """
 
     at_s: float
@@ -43,6 +44,8 @@ class Sample:
     open_holds: int
     at_once: int
     begun: int
+    unanswered: int = 0
+    unsent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from scripts.bench.proc import PROC
 
-#: A client's connection, one to a provider, one to the database, one to a metrics page; all others, listening ones too.
-Kind = Literal["client", "provider", "database", "metrics", "other"]
+#: A client's connection, one to a provider, to the database, to the Graph API, one to a metrics page; all others,
+#: listening ones too.
+Kind = Literal["client", "provider", "database", "graph", "metrics", "other"]
 _LISTENING: Final = "0A"
 _TABLES: Final = ("tcp", "tcp6")
 
@@ -25,6 +26,7 @@ class Ports:
     metrics: frozenset[int]
     provider: int
     database: int | None
+    graph: int | None = None
 
     def kind(self, local: int, remote: int) -> Kind:
         if local in self.doors:
@@ -33,6 +35,8 @@ class Ports:
             return "metrics"
         if remote == self.provider:
             return "provider"
+        if remote == self.graph:
+            return "graph"
         return "database" if remote == self.database else "other"
 
 
@@ -45,7 +49,7 @@ class Descriptors:
 
     @property
     def lasting(self) -> int:
-        """Without connections to clients, providers, the database and the metrics page, which come and go."""
+        """Without connections, which come and go: to clients, providers, database, Graph API, of the metrics page."""
         return self.total - self.sockets.total() + self.sockets["other"]
 
 

@@ -18,13 +18,16 @@ from scripts.soak.asks import FRAGILE, HEALTHY, Ask, ask
 from scripts.soak.audit import Row, difference
 from scripts.soak.client import Told
 from scripts.soak.gates import Counts, failed, judge, most_rise_mb
+from scripts.soak.phones import Reply, Talk, wrongs
 from scripts.soak.picture import svg
 from scripts.soak.plan import SoakPlan
 from scripts.soak.samples import Phase, Sample, lag_p99_ms
 from scripts.soak.sockets import Ports, connections, count
 from scripts.soak.verdicts import BROKEN, OWN_FAULT, UNANSWERED, UNEXPLAINED, Outage, why_wrong
 
-GOOD_COUNTS: Final = Counts(wrong={}, broken_tenants=0, looked=500, priced=200, differences=0, pids=frozenset({7}))
+GOOD_COUNTS: Final = Counts(
+    wrong={}, broken_tenants=0, looked=500, priced=200, differences=0, pids=frozenset({7}), talk=Talk(90, 80, {})
+)
 #: /proc/net/tcp: two listening, a client's, one to a provider at 9000, one to the database at 5432.
 TABLE: Final = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -35,6 +38,8 @@ TABLE: Final = """\
    4: 0100007F:C352 0100007F:1538 01 00000000:00000000 00:00000000 00000000     0        0 15 1
 """
 END_S: Final = 90
+#: Whether it arrived will never be known.
+LOST: Final = ("failed", "unknown_outcome")
 PORTS: Final = Ports(frozenset({8000}), frozenset({8001}), 9000, 5432)
 
 
@@ -83,6 +88,8 @@ def test_a_run_that_leaves_nothing_behind_breaks_no_gate() -> None:
         ({"providers": 5}, "connections to providers that no pool knows"),
         ({"databases": 6}, "connections to the database"),
         ({"open_holds": 1}, "open holds at the end"),
+        ({"unanswered": 1}, "messages to the bot without an end"),
+        ({"unsent": 1}, "replies of the bot that did not leave"),
     ],
 )
 def test_what_is_left_at_the_end_breaks_its_gate(end: dict[str, Any], gate: str) -> None:
@@ -98,6 +105,8 @@ def test_memory_that_rises_steadily_breaks_its_gate_though_the_end_is_low() -> N
     [
         ({"broken_tenants": 1}, "tenants whose books do not balance"),
         ({"differences": 1}, "differences between ledger, clients, provider"),
+        ({"refused_webhooks": 1}, "webhooks that were refused"),
+        ({"talk": Talk(90, 80, {"messages lost": 1})}, "messages and replies lost or twice"),
         *(({"wrong": {name: 1}}, f"answers: {name}") for name in (OWN_FAULT, UNEXPLAINED, BROKEN, UNANSWERED)),
     ],
 )
@@ -162,6 +171,33 @@ def test_the_ledger_must_agree_with_what_a_client_saw(row: Row | None, status: i
     assert difference(told(status), row) == wrong
 
 
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({}, {}),
+        ({"messages": 9}, {"messages lost": 1}),
+        ({"messages": 12}, {"messages kept twice": 1}),
+        ({"came": {"91": 1, "92": 1}}, {"replies that no phone got": 1}),
+        ({"came": {"91": 2, "92": 3}}, {"replies that no record has": 1}),
+        ({"came": {"91": 2, "92": 2}}, {}),
+        ({"came": {"91": 2, "92": 1, "93": 1}}, {"replies that no record has": 1}),
+        ({"dead": 2}, {"dead letters": 2}),
+    ],
+)
+def test_what_phones_got_must_agree_with_what_is_on_record(changed: dict[str, Any], wrong: dict[str, int]) -> None:
+    replies = [Reply("91", "read", None, 2), Reply("92", "accepted", None, 1), Reply("92", *LOST, 1)]
+    replies.append(Reply("94", "dropped", "human_takeover", 1))
+    told: dict[str, Any] = {
+        "taken": 10,
+        "written": 11,
+        "messages": 10,
+        "replies": replies,
+        "came": {"91": 2, "92": 1},
+        "dead": 0,
+    }
+    assert wrongs(**(told | changed)) == wrong
+
+
 def test_the_crowd_is_as_rude_as_promised_and_the_same_every_time() -> None:
     crowd = [ask(number, 7) for number in range(4000)]
     assert crowd == [ask(number, 7) for number in range(4000)]
@@ -210,7 +246,7 @@ def test_the_picture_shows_every_figure_that_there_is() -> None:
     words = {each.text for each in picture.iter(f"{space}text")}
     assert {"memory of the gateways (RSS), MB", "Trio tasks", "open holds"} <= words
     assert not any("WAL" in (each or "") for each in words)
-    assert len(picture.findall(f"{space}polyline")) == 10
+    assert len(picture.findall(f"{space}polyline")) == 12
 
 
 def test_a_short_soak_runs_to_its_end_with_every_gate_closed(tmp_path: Path) -> None:
@@ -221,6 +257,8 @@ def test_a_short_soak_runs_to_its_end_with_every_gate_closed(tmp_path: Path) -> 
     assert document["calls"] > 100
     assert document["counts"]["looked"] > 60
     assert document["counts"]["priced"] > 10
+    assert document["counts"]["talk"]["messages"] > 10
+    assert document["counts"]["talk"]["replies"] > 0
     assert len(document["outages_s"]) == 1
     assert {each["phase"] for each in document["samples"]} == {"warm-up", "idle", "load", "quiet", "end"}
     assert max(each["open_holds"] for each in document["samples"]) > 0
