@@ -83,7 +83,7 @@ async def open_shop(
 ) -> Shop:
     """Connect a number to a new bot by the platform API of the gateway at `url`, and check it at the provider."""
     headers = {"authorization": f"Bearer {ground.customer.key}"}
-    async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=30) as http:
         made = await http.post("/bots", json={**bot, "config": {**CONFIG, **config}})
         assert made.status_code == 201, made.text
         entered = await http.post("/whatsapp/numbers", json={**new, "bot_id": made.json()["id"]})
