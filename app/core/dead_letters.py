@@ -14,10 +14,14 @@ class DeadLetterQuery(Wire, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """`excerpt` is the beginning of what came. `replayed_at` is when it was last tried again."""
+    """What came in and could not be used, or with `message_id` a message of ours that the provider refused.
+
+    `excerpt` is the beginning of it. `replayed_at` is when it was last tried again.
+    """
 
     id: str
     number_id: str | None
+    message_id: str | None
     provider: str
     account: str
     reason: str
@@ -32,6 +36,6 @@ class DeadLetterPage(msgspec.Struct, frozen=True):
 
 
 class DeadLetterDetail(DeadLetter, frozen=True):
-    """A dead letter with `body`, all of what came."""
+    """A dead letter with `body`, all of it."""
 
     body: str

@@ -10,7 +10,7 @@ import msgspec
 class DeployCheck(msgspec.Struct, frozen=True):
     """One thing that a bot needs; `message` says what to do where it is not `ok`."""
 
-    name: Literal["active", "prompt", "number", "webhook", "model", "credits"]
+    name: Literal["active", "prompt", "number", "webhook", "template", "model", "credits"]
     ok: bool
     message: str
 

@@ -29,6 +29,7 @@ Reason = Literal[
     "number_error",
     "unknown_outcome",
     "too_old",
+    "template_off",
 ]
 #: Later is further; a status only ever moves a message on.
 FURTHER: Final[tuple[State, ...]] = (
@@ -49,6 +50,12 @@ GONE: Final[frozenset[State]] = frozenset({"accepted", "sent", "delivered", "rea
 WINDOW_CODES: Final = frozenset({"131047", "63016"})
 #: Codes that say that the user wants no more of it.
 OPT_OUT_CODES: Final = frozenset({"131050", "21610"})
+#: Codes that say that we have written it wrongly.
+CONTENT_CODES: Final = frozenset({"100", "131008", "131009", "131051", "21617", "21658", "63005", "63021"})
+#: Codes that say that its file could not be had.
+MEDIA_CODES: Final = frozenset({"131052", "131053", "63019"})
+#: Codes that say that a template is paused, disabled or against the rules.
+TEMPLATE_OFF_CODES: Final = frozenset({"132007", "132015", "132016"})
 #: What a template costs when it has been delivered: 0.12 credits (channels.md section 7.7).
 TEMPLATE_UCR: Final = 120_000
 #: The window is taken for shut so long before its end (channels.md section 10.2).

@@ -148,6 +148,12 @@ def set_flag(db: Transaction, tenant_id: str, conversation_id: str, flag: str) -
     db.do("UPDATE conversations SET flag = ? WHERE tenant_id = ? AND id = ?", flag, tenant_id, conversation_id)
 
 
+def raise_flag(db: Transaction, tenant_id: str, conversation_id: str, flag: str) -> None:
+    """The same unless there is a reason already."""
+    sql = "UPDATE conversations SET flag = ? WHERE tenant_id = ? AND id = ? AND flag = ''"
+    db.do(sql, flag, tenant_id, conversation_id)
+
+
 def clear_flag(db: Transaction, tenant_id: str, conversation_id: str, kept: str) -> None:
     """Nobody needs to look at it any more; the flag `kept` stays."""
     sql = "UPDATE conversations SET flag = '' WHERE tenant_id = ? AND id = ? AND flag <> ?"

@@ -1,4 +1,5 @@
-"""Dead letters: what came in well signed and could not be used, kept so that people can look at it and try again.
+"""Dead letters: what came in well signed and could not be used, kept so that people can look at it and try again, and
+what we wrote and the provider refused.
 
 A letter of no tenant ("") came for a number that is nobody's: the operator's business.
 """
@@ -12,7 +13,8 @@ from app.storage.database import Transaction
 
 
 class DeadLetter(NamedTuple):
-    """One row. `account` is what the number is called by its provider; `number_id` is "" when it is nobody's."""
+    """One row. `account` is what the number is called by its provider; `number_id` is "" when it is nobody's.
+    `message_id` is that of a message of ours, "" for what came in."""
 
     id: str
     number_id: str
@@ -22,9 +24,10 @@ class DeadLetter(NamedTuple):
     body: str
     received_us: int
     replayed_us: int | None = None
+    message_id: str = ""
 
 
-_COLUMNS: Final = "id, number_id, provider, account, reason, body, received_at, replayed_at"
+_COLUMNS: Final = "id, number_id, provider, account, reason, body, received_at, replayed_at, message_id"
 #: Lists show the beginning of a body.
 SHOWN: Final = 500
 _LISTED: Final = _COLUMNS.replace("body", f"SUBSTR(body, 1, {SHOWN})")
@@ -49,6 +52,19 @@ def page(db: Transaction, tenant_id: str, *, after: Place | None, limit: int) ->
         *(tenant_id, *place, limit),
     )
     return [DeadLetter(*row) for row in rows]
+
+
+def page_of_all(db: Transaction, *, after: Place | None, limit: int) -> list[tuple[str, DeadLetter]]:
+    """The same of everybody, with the organisation's name: "" for what is nobody's."""
+    condition = "" if after is None else "WHERE (d.received_at, d.id) < (?, ?) "
+    place = () if after is None else after
+    columns = ", ".join(f"d.{name}" for name in _COLUMNS.split(", ")).replace("d.body", f"SUBSTR(d.body, 1, {SHOWN})")
+    rows = db.all(
+        f"SELECT COALESCE(t.name, ''), {columns} FROM dead_letters d LEFT JOIN tenants t ON t.id = d.tenant_id "
+        f"{condition}ORDER BY d.received_at DESC, d.id DESC LIMIT ?",
+        *(*place, limit),
+    )
+    return [(row[0], DeadLetter(*row[1:])) for row in rows]
 
 
 def set_replayed(db: Transaction, tenant_id: str, letter_id: str, at_us: int) -> None:

@@ -1,5 +1,7 @@
 """What is done when the user's 24 hours turn out to be over, or the user wants no more: nothing is sent as text any
 more, a person is told, and the bot's template goes out instead, once in 24 hours (channels.md sections 10.3 and 10.4).
+
+A template that WhatsApp has paused or disabled is off at that number until the bot's configuration is set again.
 """
 
 from __future__ import annotations
@@ -11,15 +13,25 @@ import msgspec
 from app.core.bot_config import TemplateChoice, read_config
 from app.core.identity import new_uuid
 from app.core.sends import TEMPLATE_UCR
-from app.storage import conversations, ledger, send_moves
+from app.storage import bots, conversations, ledger, send_moves
 from app.storage.conversations import StoredMessage
 from app.storage.database import Transaction
-from app.storage.send_moves import StoredSend
+from app.storage.send_moves import Change, StoredSend
 
 EVERY_US: Final = 24 * 3600 * 1_000_000
 #: What a contact's `notices` call it.
 NOTICE: Final = "template"
 FREE_FORM: Final = ("reply", "notice", "human")
+#: What the turn of a template ends with that goes out by itself.
+BY_ITSELF: Final = ":template"
+
+
+class _Off(msgspec.Struct, frozen=True):
+    """A template that is off, and what WhatsApp has said. A body of a send is read as one, too."""
+
+    name: str
+    language: str = "en"
+    error: str = ""
 
 
 def shut(db: Transaction, tenant_id: str, send: StoredSend, at_us: int) -> None:
@@ -54,6 +66,44 @@ def opt_out(db: Transaction, tenant_id: str, send: StoredSend, at_us: int) -> No
     )
 
 
+def switch_off(db: Transaction, tenant_id: str, send: StoredSend, error: str, at_us: int) -> None:
+    """WhatsApp does not take this template any more: if it is the bot's it is not tried again from this number, by what
+    waits neither, and people see why."""
+    if send.kind != "template":
+        return
+    refused = msgspec.json.decode(send.body, type=_Off)
+    conversation = conversations.find_conversation(db, tenant_id, send.conversation_id)
+    bot = None if conversation is None else bots.find_bot(db, tenant_id, conversation.bot_id)
+    template = None if bot is None else read_config(msgspec.json.decode(bot.config)).fallback_template
+    if template is None or not _same(refused, template):
+        return
+    off = msgspec.json.encode(_Off(template.name, template.language, error)).decode()
+    db.do("UPDATE numbers SET template_off = ? WHERE tenant_id = ? AND id = ?", off, tenant_id, send.number_id)
+    conversations.set_flag(db, tenant_id, send.conversation_id, "template_off")
+    for each in send_moves.waiting(db, tenant_id, "number_id", send.number_id, ("template",)):
+        if each.turn_id.endswith(BY_ITSELF) and _same(msgspec.json.decode(each.body, type=_Off), template):
+            change = Change("dropped", reason="template_off", error=error)
+            send_moves.move(db, tenant_id, each, change, at_us)
+            conversations.set_flag(db, tenant_id, each.conversation_id, "template_off")
+
+
+def switch_on(db: Transaction, tenant_id: str, bot_id: str) -> None:
+    """The bot's template may be tried again at all of its numbers."""
+    sql = "UPDATE numbers SET template_off = '' WHERE tenant_id = ? AND bot_id = ? AND template_off <> ''"
+    db.do(sql, tenant_id, bot_id)
+
+
+def why_off(db: Transaction, tenant_id: str, number_id: str, template: TemplateChoice) -> str:
+    """What WhatsApp has said when it refused this template at this number; "" where it may be sent."""
+    row = db.one("SELECT template_off FROM numbers WHERE tenant_id = ? AND id = ?", tenant_id, number_id)
+    off = None if row is None or not row[0] else msgspec.json.decode(row[0], type=_Off)
+    return off.error if off is not None and _same(off, template) else ""
+
+
+def _same(off: _Off, template: TemplateChoice) -> bool:
+    return (off.name, off.language) == (template.name, template.language)
+
+
 def _offer(db: Transaction, tenant_id: str, send: StoredSend, at_us: int) -> None:
     row = db.one(
         "SELECT c.id, c.notices, c.opted_out_at, v.autoreply, b.config, b.is_active FROM conversations v "
@@ -70,6 +120,8 @@ def _offer(db: Transaction, tenant_id: str, send: StoredSend, at_us: int) -> Non
     lately = notices.get(NOTICE, 0) > at_us - EVERY_US
     if template is None or lately or opted_out_us is not None or not autoreply or not active:
         return
+    if why_off(db, tenant_id, send.number_id, template):
+        return
     balance, held = ledger.balance(db, tenant_id)
     if balance - held < TEMPLATE_UCR:
         return
@@ -82,7 +134,7 @@ def _post(
     db: Transaction, tenant_id: str, send: StoredSend, contact_id: str, template: TemplateChoice, at_us: int
 ) -> None:
     """The message that people see, and its one part. In a turn it comes once."""
-    turn_id = f"{send.turn_id}:template"
+    turn_id = send.turn_id + BY_ITSELF
     if db.one("SELECT 1 FROM sends WHERE tenant_id = ? AND turn_id = ?", tenant_id, turn_id) is not None:
         return
     last = db.one(

@@ -82,19 +82,21 @@ def has_contacts(db: Transaction, tenant_id: str, number_id: str) -> bool:
     return db.one(sql, tenant_id, number_id) is not None
 
 
-def confirm(db: Transaction, tenant_id: str, number: StoredNumber, at_us: int) -> bool:
+def confirm(db: Transaction, tenant_id: str, number: StoredNumber, at_us: int, *, proven: bool = False) -> bool:
     """The provider has confirmed `number`, as it is now; False when it has changed since, or is another's already.
 
-    Belongs into the scope of all tenants, since it looks whether another has it.
+    `proven`: it has also said that the number belongs to its business account. Belongs into the scope of all tenants,
+    since it looks whether another has it.
     """
     changed = db.run(
-        "UPDATE numbers SET state = 'connected', error = '', phone = ?, name = ?, per_second = ?, "
+        "UPDATE numbers SET state = 'connected', error = ?, phone = ?, name = ?, per_second = ?, proven_business = ?, "
         "verified_at = COALESCE(verified_at, ?), checked_at = ?, updated_at = ? "
         "WHERE tenant_id = ? AND id = ? AND account = ? AND business = ? AND secrets = ? AND NOT EXISTS ("
         "SELECT 1 FROM numbers other WHERE other.provider = numbers.provider AND other.account = numbers.account "
         "AND (numbers.provider <> 'twilio' OR other.business = numbers.business) "
         "AND other.verified_at IS NOT NULL AND other.tenant_id <> numbers.tenant_id)",
-        *(number.phone, number.name, number.per_second, at_us, at_us, at_us),
+        *(number.error, number.phone, number.name, number.per_second, number.business if proven else ""),
+        *(at_us, at_us, at_us),
         *(tenant_id, number.id, number.account, number.business, number.secrets),
     )
     return changed > 0
@@ -164,10 +166,13 @@ def _values(number: StoredNumber) -> tuple[object, ...]:
 
 
 def whose_business(db: Transaction, provider: str, business: str) -> tuple[str, StoredNumber] | None:
-    """(tenant, number) for news of a whole business account: the first number of it that the provider has confirmed."""
+    """(tenant, number) for news of a whole business account: the first number that the provider says belongs to it.
+
+    Whoever only names an account hears nothing of it.
+    """
     sql = (
         f"SELECT tenant_id, {_COLUMNS} FROM numbers WHERE provider = ? AND business = ? AND business <> '' "
-        "AND verified_at IS NOT NULL ORDER BY created_at, id LIMIT 1"
+        "AND proven_business = business AND verified_at IS NOT NULL ORDER BY created_at, id LIMIT 1"
     )
     return _owned(db.one(sql, provider, business))
 

@@ -169,4 +169,15 @@ STEPS: Final[Steps] = (
         "numbers that their provider refuses",
         ("CREATE INDEX numbers_in_error ON numbers (tenant_id) WHERE state = 'error'",),
     ),
+    (
+        "what providers refuse: messages as dead letters, templates, accounts that nobody has proved to be theirs",
+        (
+            # "" for what came in.
+            "ALTER TABLE dead_letters ADD COLUMN message_id TEXT NOT NULL DEFAULT ''",
+            # JSON of the fallback template that must not be tried from this number, "" for none.
+            "ALTER TABLE numbers ADD COLUMN template_off TEXT NOT NULL DEFAULT ''",
+            # The business account that the provider has said it belongs to.
+            "ALTER TABLE numbers ADD COLUMN proven_business TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
 )

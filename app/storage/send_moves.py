@@ -107,6 +107,17 @@ def move(db: Transaction, tenant_id: str, send: StoredSend, change: Change, at_u
         follow(db, tenant_id, message_id, at_us, provided)
 
 
+def supersede(db: Transaction, tenant_id: str, send: StoredSend, error: str, at_us: int) -> None:
+    """Another row goes out in its place: the message is as far as it was, and will bear that one's id."""
+    db.do(
+        "UPDATE sends SET state = 'dropped', reason = 'superseded', error = ?, lease_until = 0, updated_at = ? "
+        "WHERE tenant_id = ? AND id = ?",
+        *(error, at_us, tenant_id, send.id),
+    )
+    forget = "UPDATE messages SET provider_id = '' WHERE tenant_id = ? AND id = ? AND provider_id = ?"
+    db.do(forget, tenant_id, send.message_id, send.provider_id)
+
+
 def drop(db: Transaction, tenant_id: str, sends: list[StoredSend], reason: str, at_us: int) -> None:
     """None of these will be sent."""
     for send in sends:
@@ -121,7 +132,11 @@ def follow(db: Transaction, tenant_id: str, message_id: str, at_us: int, provide
     message = db.one("SELECT status FROM messages WHERE tenant_id = ? AND id = ?", tenant_id, message_id)
     if message is None:
         return
-    rows = db.all("SELECT state, error FROM sends WHERE tenant_id = ? AND message_id = ?", tenant_id, message_id)
+    rows = db.all(
+        "SELECT state, error FROM sends WHERE tenant_id = ? AND message_id = ? "
+        "AND (reason <> 'superseded' OR accepted_at IS NOT NULL)",  # of one that was accepted they have been told
+        *(tenant_id, message_id),
+    )
     was, now = message[0], message_status(row[0] for row in rows)
     if was != now or provider_id:
         db.do(

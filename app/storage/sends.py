@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from app.core.sends import OPT_OUT_CODES, WINDOW_CODES, Origin, State, moved
-from app.storage import fallback_template, send_moves
+from app.core.sends import (
+    CONTENT_CODES,
+    MEDIA_CODES,
+    OPT_OUT_CODES,
+    TEMPLATE_OFF_CODES,
+    WINDOW_CODES,
+    Origin,
+    State,
+    moved,
+)
+from app.storage import conversations, fallback_template, refusals, send_moves
 from app.storage.database import Transaction
 from app.storage.send_moves import Change, StoredSend, find, find_provided, move, waiting
 
@@ -146,12 +155,19 @@ def _fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us
         return False
     if other or send.state in ("making", "queued") or moved(send.state, "failed") == send.state:
         return True
-    shut = status.error_code in WINDOW_CODES
-    error = f"{status.error_code}: {status.error}" if status.error_code else status.error
-    reason = "window_closed" if shut else ""
+    code = status.error_code
+    error = f"{code}: {status.error}" if code else status.error
+    if code in CONTENT_CODES:
+        refusals.bury(db, tenant_id, send, error, at_us)
+    if code in CONTENT_CODES | MEDIA_CODES and refusals.text_instead(db, tenant_id, send, error, at_us):
+        return True
+    reason = "window_closed" if code in WINDOW_CODES else ""
     move(db, tenant_id, send, Change("failed", reason=reason, error=error, provider_id=status.provider_id), at_us)
-    if shut:
+    conversations.raise_flag(db, tenant_id, send.conversation_id, "send_failed")
+    if code in WINDOW_CODES:
         fallback_template.shut(db, tenant_id, send, at_us)
-    if status.error_code in OPT_OUT_CODES:
+    if code in OPT_OUT_CODES:
         fallback_template.opt_out(db, tenant_id, send, at_us)
+    if code in TEMPLATE_OFF_CODES:
+        fallback_template.switch_off(db, tenant_id, send, error, at_us)
     return True

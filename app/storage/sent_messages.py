@@ -34,10 +34,10 @@ def find_message(db: Transaction, tenant_id: str, message_id: str) -> StoredMess
 
 
 def parts_of(db: Transaction, tenant_id: str, message_id: str) -> list[StoredPart]:
-    """In their order."""
+    """In their order; what went out in place of another has its number and comes behind it."""
     rows = db.all(
         "SELECT part, state, reason, error, attempts, provider_id, updated_at FROM sends "
-        "WHERE tenant_id = ? AND message_id = ? ORDER BY part",
+        "WHERE tenant_id = ? AND message_id = ? ORDER BY part, id",
         *(tenant_id, message_id),
     )
     return [StoredPart(*row) for row in rows]

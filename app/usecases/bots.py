@@ -13,7 +13,7 @@ from app.core.errors import Problem
 from app.core.identity import Clock, new_uuid, now_us
 from app.core.sealing import Sealer
 from app.core.times import Place, iso_time, read_cursor, write_cursor
-from app.storage import bots, keys, numbers
+from app.storage import bots, fallback_template, keys, numbers
 from app.storage.bots import StoredBot
 from app.storage.database import Database, Transaction
 
@@ -56,6 +56,7 @@ class Bots:
                 raise Problem("conflict", f"There are {MOST_BOTS:,} bots already. Delete one first.")
             bots.insert_bot(db, tenant_id, bot)
             _link(db, tenant_id, bot, "{}")
+            fallback_template.switch_on(db, tenant_id, bot.id)
 
         await self._db.write(tenant_id, insert)
         return self._view(tenant_id, bot)
@@ -91,7 +92,7 @@ class Bots:
                 given |= {"config": _json(shown), "secrets": self._seal(tenant_id, secret)}
             return bot._replace(**given)
 
-        return await self._update(tenant_id, bot_id, changed)
+        return await self._update(tenant_id, bot_id, changed, configured=change.config is not None)
 
     async def toggle(self, tenant_id: str, bot_id: str) -> Bot:
         """Switch it on or off. Raises Problem 404."""
@@ -109,7 +110,10 @@ class Bots:
         if not await self._db.write(tenant_id, delete):
             raise _missing()
 
-    async def _update(self, tenant_id: str, bot_id: str, changed: Callable[[StoredBot], StoredBot]) -> Bot:
+    async def _update(
+        self, tenant_id: str, bot_id: str, changed: Callable[[StoredBot], StoredBot], *, configured: bool = False
+    ) -> Bot:
+        """`configured`: its configuration was set, if perhaps to what it was: a template that was refused is tried."""
         at = self._clock()
 
         def update(db: Transaction) -> StoredBot:
@@ -117,6 +121,8 @@ class Bots:
             bot = changed(before)._replace(updated_us=at)
             bots.update_bot(db, tenant_id, bot)
             _link(db, tenant_id, bot, before.config)
+            if configured:
+                fallback_template.switch_on(db, tenant_id, bot_id)
             return bot
 
         return self._view(tenant_id, await self._db.write(tenant_id, update))

@@ -1,4 +1,8 @@
-"""Dead letters: what came in well signed and could not be used. People look at them, and have them tried again."""
+"""Dead letters: what came in well signed and could not be used. People look at them, and have them tried again.
+
+What the provider refused of what we wrote is there to be looked at only: it would be refused again, and nothing says
+whether the user still waits for it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,10 @@ from channels.whatsapp import meta, twilio
 from channels.whatsapp.updates import Arrival, Broken
 
 UNREADABLE: Final = "It still cannot be read: {}"
+REFUSED: Final = (
+    "The provider refused this message as we wrote it, and would again: nothing is sent from here. See to what its "
+    "reason names, then write it anew with POST /api/v1/whatsapp/messages."
+)
 NO_NUMBER: Final = "No connected number is {} at {}. Connect it first."
 
 
@@ -44,17 +52,29 @@ class DeadLetters:
         cursor = write_cursor(Place(data[-1].received_us, data[-1].id)) if len(found) > query.limit else None
         return DeadLetterPage([_shown(each) for each in data], cursor)
 
+    async def page_of_all(self, before: str | None, limit: int) -> tuple[list[tuple[str, wire.DeadLetter]], str | None]:
+        """For the operator: everybody's, newest first, with the organisation's name; and the cursor of the next."""
+        after = read_cursor(before)
+        found = await self._db.read(EVERY_TENANT, lambda db: storage.page_of_all(db, after=after, limit=limit + 1))
+        data = found[:limit]
+        last = data[-1][1] if len(found) > limit else None
+        cursor = None if last is None else write_cursor(Place(last.received_us, last.id))
+        return [(name, _shown(letter)) for name, letter in data], cursor
+
     async def find(self, tenant_id: str, letter_id: str) -> DeadLetterDetail:
         """Raises Problem 404."""
         return _whole(await self._db.read(tenant_id, lambda db: _found(db, tenant_id, letter_id)))
 
     async def replay(self, tenant_id: str, letter_id: str) -> DeadLetterDetail:
-        """Try it again: what was used meanwhile stays as it is. Raises Problem 404; 409 when it cannot be used yet."""
+        """Try it again: what was used meanwhile stays as it is. Raises Problem 404; 409 when it cannot be used yet, or
+        is a message of ours."""
         at = self._clock()
         scope = tenant_id if tenant_id != NOBODY else EVERY_TENANT
 
         def job(db: Transaction) -> DeadLetter:
             letter = _found(db, tenant_id, letter_id)
+            if letter.message_id:
+                raise Problem("conflict", REFUSED)
             for arrival in _arrivals(letter):
                 owner, number = _owner(db, tenant_id, letter, arrival)
                 inbox.revive(db, owner, event_of(number.id, arrival), at)
@@ -118,6 +138,7 @@ def _shown(letter: DeadLetter) -> wire.DeadLetter:
     return wire.DeadLetter(
         id=letter.id,
         number_id=letter.number_id or None,
+        message_id=letter.message_id or None,
         provider=letter.provider,
         account=letter.account,
         reason=letter.reason,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from app.core.errors import Problem
 from app.core.numbers_api import (
     MetaSettings,
@@ -17,6 +19,7 @@ from app.core.numbers_api import (
 )
 from channels.numbers.connections import Connections
 
+Shown = TypeVar("Shown", ShownMetaSettings, ShownTwilioSettings)
 #: What a check may fail of without being a fault of the request.
 FAILURES = ("conflict", "provider_error")
 
@@ -28,18 +31,18 @@ class ChannelSettings:
         self._connections = connections
 
     async def show_meta(self, tenant_id: str, address: str) -> ShownMetaSettings:
-        return _meta(await self._first(tenant_id, "meta", address))
+        return _view(ShownMetaSettings, await self._first(tenant_id, "meta", address))
 
     async def show_twilio(self, tenant_id: str, address: str) -> ShownTwilioSettings:
-        return _twilio(await self._first(tenant_id, "twilio", address))
+        return _view(ShownTwilioSettings, await self._first(tenant_id, "twilio", address))
 
     async def change_meta(self, tenant_id: str, change: MetaSettings, address: str) -> ShownMetaSettings:
         """Connects the number when there is none yet. Raises Problem 400, 409."""
-        return _meta(await self._change(tenant_id, "meta", change, address))
+        return _view(ShownMetaSettings, await self._change(tenant_id, "meta", change, address))
 
     async def change_twilio(self, tenant_id: str, change: TwilioSettings, address: str) -> ShownTwilioSettings:
         """Connects the number when there is none yet. Raises Problem 400, 409."""
-        return _twilio(await self._change(tenant_id, "twilio", change, address))
+        return _view(ShownTwilioSettings, await self._change(tenant_id, "twilio", change, address))
 
     async def verify(self, tenant_id: str, provider: Provider, address: str) -> SettingsCheck:
         """Ask the provider."""
@@ -78,24 +81,8 @@ def _account(number: Number) -> str:
     return number.phone_number_id if number.provider == "meta" else number.phone_number
 
 
-def _meta(number: Number | None) -> ShownMetaSettings:
+def _view(shown: type[Shown], number: Number | None) -> Shown:
+    """Those fields of the number; all of them empty when there is none."""
     if number is None:
-        return ShownMetaSettings()
-    return ShownMetaSettings(
-        phone_number_id=number.phone_number_id,
-        access_token=number.access_token,
-        verify_token=number.verify_token,
-        app_secret=number.app_secret,
-        webhook_url=number.webhook_url,
-    )
-
-
-def _twilio(number: Number | None) -> ShownTwilioSettings:
-    if number is None:
-        return ShownTwilioSettings()
-    return ShownTwilioSettings(
-        account_sid=number.account_sid,
-        auth_token=number.auth_token,
-        phone_number=number.phone_number,
-        webhook_url=number.webhook_url,
-    )
+        return shown()
+    return shown(**{name: getattr(number, name) for name in shown.__struct_fields__})

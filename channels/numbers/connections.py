@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 import trio
 
@@ -29,6 +30,7 @@ from app.storage.numbers import StoredNumber
 from channels.bell import Bell
 from channels.numbers.number_views import GONE, columns, open_secrets, provider_of, sealed, shown
 
+T = TypeVar("T")
 MOST_NUMBERS: Final = 100
 CHECK_S: Final = 10.0
 DEFAULT_PER_SECOND: Final = 80
@@ -38,6 +40,15 @@ PASSING: Final[frozenset[RefusalKind]] = frozenset(
 )
 UNREACHABLE: Final = "The provider could not be asked just now. Nothing was changed; try again."
 TAKEN: Final = "Another organisation has connected this number. Ask there to disconnect it first."
+FOREIGN: Final = (
+    'The business account {} does not have the number {}. Nothing was changed: correct waba_id, or set it to "", '
+    "then verify again."
+)
+UNPROVED: Final = (
+    "{}: the token may not look at the business account {}. The number works, but news of the account are not taken "
+    "for yours. Correct waba_id, or assign the account to the token's system user and give the token "
+    "whatsapp_business_management, then verify again."
+)
 
 
 class OpenLines(Protocol):
@@ -121,17 +132,18 @@ class Connections:
     async def verify(self, tenant_id: str, number_id: str, address: str) -> Number:
         """Ask the provider whether the secrets open the number: it is `connected` then, else in `error`.
 
-        Raises Problem 404, 409 when another organisation has it or it was changed meanwhile, 503 when the provider
-        cannot be asked.
+        Raises Problem 404, 409 when another organisation has it, its business account is none of its own or it was
+        changed meanwhile, 503 when the provider cannot be asked.
         """
         number = await self._db.read(tenant_id, lambda db: found_number(db, tenant_id, number_id))
         try:
-            checked = await self._ask(tenant_id, number)
+            checked = await self._ask(tenant_id, number, lambda line: line.check())
         except Refused as refused:
             error, at = f"{refused.code}: {refused.message}"[:500], self._clock()
             await self._db.write(tenant_id, lambda db: numbers.refuse(db, tenant_id, number, error, at))
             return await self.find(tenant_id, number_id, address)
-        await self._confirm(tenant_id, number, checked)
+        unproved = await self._unproved(tenant_id, number)
+        await self._confirm(tenant_id, number, checked, unproved)
         self._bell.ring()
         return await self.find(tenant_id, number_id, address)
 
@@ -149,12 +161,26 @@ class Connections:
 
         await self._db.write(tenant_id, write)
 
-    async def _ask(self, tenant_id: str, number: StoredNumber) -> Checked:
+    async def _unproved(self, tenant_id: str, number: StoredNumber) -> str | None:
+        """None when the provider says that the number belongs to the business account that it names; what to do when
+        it does not let the secrets look, "" when it names none. Raises Problem 409 when it does not belong there, 503.
+        """
+        if not number.business:
+            return ""
+        try:
+            belongs = await self._ask(tenant_id, number, lambda line: line.belongs_to(number.business))
+        except Refused as refused:
+            return UNPROVED.format(refused.code, number.business)
+        if not belongs:
+            raise Problem("conflict", FOREIGN.format(number.business, number.account), "waba_id")
+        return None
+
+    async def _ask(self, tenant_id: str, number: StoredNumber, question: Callable[[Line], Awaitable[T]]) -> T:
         """Raises Refused, or Problem 503."""
         line = self._lines.of(tenant_id, number)
         try:
             with trio.fail_after(CHECK_S):
-                return await line.check()
+                return await question(line)
         except Refused as refused:
             if refused.kind in PASSING:
                 raise Problem("provider_error", UNREACHABLE, retry_after_s=refused.retry_after_s) from None
@@ -162,16 +188,17 @@ class Connections:
         except (NotSent, trio.TooSlowError):
             raise Problem("provider_error", UNREACHABLE) from None
 
-    async def _confirm(self, tenant_id: str, number: StoredNumber, checked: Checked) -> None:
+    async def _confirm(self, tenant_id: str, number: StoredNumber, checked: Checked, unproved: str | None) -> None:
         at = self._clock()
         confirmed = number._replace(
+            error=unproved or "",
             phone=checked.phone or number.phone,
             name=number.name or checked.name[:255],
             per_second=checked.per_second or number.per_second,
         )
 
         def confirm(db: Transaction) -> None:
-            if numbers.confirm(db, tenant_id, confirmed, at):
+            if numbers.confirm(db, tenant_id, confirmed, at, proven=unproved is None):
                 return
             owner = numbers.whose(db, number.provider, number.account, number.business)
             taken = owner is not None and owner[0] != tenant_id

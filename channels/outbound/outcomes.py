@@ -11,7 +11,16 @@ import msgspec
 
 from app.core.sends import GONE, moved
 from app.providers.whatsapp.line import MediaContent, NotSent, OutcomeUnknown, Refused, Sent, TextContent
-from app.storage import bot_turns, contacts, conversations, fallback_template, numbers, send_moves, send_queue
+from app.storage import (
+    bot_turns,
+    contacts,
+    conversations,
+    fallback_template,
+    numbers,
+    refusals,
+    send_moves,
+    send_queue,
+)
 from app.storage.database import Transaction
 from app.storage.send_moves import Change, StoredSend
 from app.storage.send_queue import Pace
@@ -88,6 +97,8 @@ def answered_us(db: Transaction, tenant_id: str, send_id: str) -> int | None:
 
 def accept(db: Transaction, tenant_id: str, send: StoredSend, provider_id: str, at_us: int) -> None:
     """The provider has it, whatever we thought by then; a status may have told already."""
+    if send.reason == "superseded":
+        return  # a status told that its file could not be had, and its text goes out
     given_up = send.state == "failed" and send.reason == "unknown_outcome"
     state = moved("unknown" if given_up else send.state, "accepted")
     if state in GONE:
@@ -159,10 +170,14 @@ def _refused(
         return
     if refused.kind == "opted_out":
         fallback_template.opt_out(db, tenant_id, send, at_us)
+    if refused.kind == "content":
+        refusals.bury(db, tenant_id, send, str(refused)[:MOST_ERROR], at_us)
     if pause_us is None and refused.kind in ("media", "content") and (text := _otherwise(send)):
         send_queue.set_content(db, tenant_id, send.id, *contents.write(TextContent(text)))
         pause_us = 0
     again(db, tenant_id, send, pause_us, str(refused), at_us)
+    if refused.kind == "template_off":
+        fallback_template.switch_off(db, tenant_id, send, str(refused)[:MOST_ERROR], at_us)
 
 
 def _otherwise(send: StoredSend) -> str:

@@ -28,7 +28,7 @@ from channels.bell import Bell
 from channels.conversations import contents
 from channels.outbound.enclosing import Files, enclosed
 from channels.outbound.outcomes import UNKNOWN_US, Outcome, answered_us, named, record
-from channels.outbound.taking import Idle, Taken, take
+from channels.outbound.taking import Idle, Taken, idle, take
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 0.25
@@ -140,8 +140,8 @@ class Senders:
         """Send what may leave one number, in a place of the room that is taken already."""
         number_id = queue.number_id
         try:
-            for _ in range(BURST):
-                taken = await self._take(queue)
+            for sent in range(BURST):
+                taken = await self._take(queue, look_first=sent == 0)
                 if taken is None:
                     return
                 if taken.more:
@@ -164,13 +164,20 @@ class Senders:
         finally:
             self._room.leave(number_id, queue.tenant_id)
 
-    async def _take(self, queue: Queue) -> Taken | None:
-        """The next one of this number; a short pause for its pace is waited for by one task."""
+    async def _take(self, queue: Queue, *, look_first: bool) -> Taken | None:
+        """The next one of this number; a short pause for its pace is waited for by one task.
+
+        With `look_first` it is read whether there is anything to do: a number that only waits is not written to.
+        """
         tenant_id, number_id = queue.tenant_id, queue.number_id
         while not self._stop.is_set():
             at = self._clock()
+            look = partial(idle, tenant_id=tenant_id, number_id=number_id, at_us=at)
             job = partial(take, tenant_id=tenant_id, number_id=number_id, at_us=at, lease_us=at + LEASE_US)
-            found = await self._db.write(tenant_id, job)
+            found: Taken | Idle | None = await self._db.read(tenant_id, look) if look_first else None
+            look_first = False
+            if found is None:
+                found = await self._db.write(tenant_id, job)
             if isinstance(found, Taken):
                 return found
             pause_us = found.until_us - at

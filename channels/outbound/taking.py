@@ -11,7 +11,7 @@ from app.storage import conversations, fallback_template, numbers, send_moves, s
 from app.storage.database import Transaction
 from app.storage.numbers import StoredNumber
 from app.storage.send_moves import Change
-from app.storage.send_queue import Candidate
+from app.storage.send_queue import Candidate, Pace
 from channels.outbound.pacing import PAIR, SECOND_US, number_bucket
 
 #: The next part goes out when the last one has arrived, or so long after it was accepted (channels.md section 7.6).
@@ -51,6 +51,27 @@ class Idle(NamedTuple):
 Verdict = Reason | Literal["go", "no_contact"] | int
 
 
+def idle(db: Transaction, tenant_id: str, number_id: str, at_us: int) -> Idle | None:
+    """When to look again where `take` would find nothing to do, neither to send nor to drop nor to put off; else None.
+
+    Writes nothing: whoever only waits for the time to come costs the database no turn of its writer.
+    """
+    number = numbers.find_number(db, tenant_id, number_id)
+    if number is None:
+        return Idle(at_us + ERROR_US)
+    if number.state == "error":
+        old = send_queue.old_ones(db, tenant_id, number_id, at_us - OLD_US, 1)
+        return None if old else Idle(at_us + ERROR_US)
+    pace = send_queue.pace(db, tenant_id, number_id)
+    bucket = number_bucket(number.per_second, pace.slow_us, pace.paused_us, at_us)
+    free_us = max(pace.paused_us, bucket.free_us(pace.tat_us, at_us))
+    if free_us > at_us:
+        return Idle(free_us, pace=True)
+    if any(_oldest(db, tenant_id, number_id, origins, at_us, 1) for origins in _served(pace, at_us)):
+        return None
+    return _nothing(pace, at_us)
+
+
 def take(db: Transaction, tenant_id: str, number_id: str, at_us: int, lease_us: int) -> Taken | Idle:
     """Mark the next one that may leave this number. On the way what may not leave any more is dropped, and what may
     leave later is put off.
@@ -68,10 +89,8 @@ def take(db: Transaction, tenant_id: str, number_id: str, at_us: int, lease_us: 
     if free_us > at_us:
         return Idle(free_us, pace=True)
     kept_back = False
-    for origins in ORDER:
-        if pace.spam_us > at_us and origins != ("template",):
-            continue
-        found = _oldest(db, tenant_id, number_id, origins, at_us)
+    for origins in _served(pace, at_us):
+        found = _oldest(db, tenant_id, number_id, origins, at_us, LOOKED_AT)
         for place, candidate in enumerate(found, 1):
             verdict = judge(candidate, at_us)
             if verdict == "go":
@@ -85,15 +104,26 @@ def take(db: Transaction, tenant_id: str, number_id: str, at_us: int, lease_us: 
                 _refuse(db, tenant_id, candidate.id, verdict, at_us)
     if kept_back:
         return Idle(at_us, pace=True)
+    return _nothing(pace, at_us)
+
+
+def _served(pace: Pace, at_us: int) -> tuple[tuple[str, ...], ...]:
+    """Whose messages may leave, in their order."""
+    return (("template",),) if pace.spam_us > at_us else ORDER
+
+
+def _nothing(pace: Pace, at_us: int) -> Idle:
     return Idle(at_us + (ERROR_US if pace.spam_us > at_us else LOOK_US))
 
 
-def _oldest(db: Transaction, tenant_id: str, number_id: str, origins: tuple[str, ...], at_us: int) -> list[Candidate]:
+def _oldest(
+    db: Transaction, tenant_id: str, number_id: str, origins: tuple[str, ...], at_us: int, limit: int
+) -> list[Candidate]:
     """What of these may go as far as its conversation is concerned, oldest first."""
     found = [
         candidate
         for origin in origins
-        for candidate in send_queue.candidates(db, tenant_id, number_id, origin, at_us, at_us - SETTLED_US, LOOKED_AT)
+        for candidate in send_queue.candidates(db, tenant_id, number_id, origin, at_us, at_us - SETTLED_US, limit)
     ]
     return sorted(found, key=lambda candidate: (candidate.due_us, candidate.seq))
 

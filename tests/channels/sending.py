@@ -28,7 +28,7 @@ from app.storage.sqlite import SqliteTransaction, connect
 from channels.bell import Bell
 from channels.conversations import contents
 from channels.outbound.senders import Senders
-from channels.outbound.taking import Idle, Taken, take
+from channels.outbound.taking import Idle, Taken, idle, take
 from tests.storage.making import DAY_0, make_tenant
 
 T = TypeVar("T")
@@ -96,6 +96,9 @@ class Shop:
 
     def take(self, db: Transaction, at_us: int = DAY_0) -> Taken | Idle:
         return take(db, self.tenant_id, self.number_id, at_us, at_us + LEASE)
+
+    def idle(self, db: Transaction, at_us: int = DAY_0) -> Idle | None:
+        return idle(db, self.tenant_id, self.number_id, at_us)
 
     def take_one(self, db: Transaction, at_us: int = DAY_0) -> Taken:
         taken = self.take(db, at_us)
@@ -212,6 +215,9 @@ class _Line:
 
     async def check(self) -> Checked:
         raise AssertionError("senders check nothing")
+
+    async def belongs_to(self, business: str) -> bool:
+        raise AssertionError("senders prove nothing")
 
 
 class OnTheLoop:

@@ -10,12 +10,16 @@ from tests.storage.making import DAY_0
 def furnish_channels(db: Transaction, tenant_id: str, bot_id: str, conversation_id: str) -> None:
     number_id, contact_id, turn_id = (new_uuid(DAY_0) for _ in range(3))
     rows: dict[str, dict[str, object]] = {
-        "numbers": {"id": number_id, "provider": "meta", "account": "1065", "bot_id": bot_id, "updated_at": DAY_0},
+        "numbers": {
+            **{"id": number_id, "provider": "meta", "account": "1065", "bot_id": bot_id, "updated_at": DAY_0},
+            **{"business": "102", "proven_business": "102", "template_off": '{"name":"hello"}'},
+        },
         "inbox": {
             **{"number_id": number_id, "event_key": "wamid.A", "seq": 1, "kind": "message", "body": "{}"},
             **{"received_at": DAY_0, "due_at": DAY_0},
         },
-        "dead_letters": {"id": new_uuid(DAY_0), "provider": "meta", "reason": "why", "body": "{", "received_at": DAY_0},
+        "dead_letters": {"id": new_uuid(DAY_0), "provider": "meta", "reason": "why", "body": "{", "received_at": DAY_0}
+        | {"message_id": "m"},
         "contacts": {"id": contact_id, "number_id": number_id, "name": "नमस्ते 🙂", "updated_at": DAY_0},
         "aliases": {"number_id": number_id, "alias": "u:US.1", "contact_id": contact_id},
         "lanes": {"conversation_id": conversation_id},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import regex  # type: ignore[import-untyped]
+import regex  # type: ignore[import-untyped]  # it ships no types
 
 from app.providers.whatsapp.line import ChoiceContent
 

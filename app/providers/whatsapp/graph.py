@@ -10,7 +10,7 @@ import structlog
 
 from app.providers.body import Question, Uploading
 from app.providers.dialect import Outgoing
-from app.providers.upstream import Upstream
+from app.providers.upstream import ERROR_BODY_CAP, Upstream
 from app.providers.whatsapp.exchange import (
     UPLOAD_S,
     USER_AGENT,
@@ -42,6 +42,10 @@ log = structlog.get_logger(__name__)
 #: Messages a second by `throughput.level`.
 LEVELS: Final = {"STANDARD": 80, "HIGH": 1000}
 FIELDS: Final = "display_phone_number,verified_name,throughput"
+#: Numbers of a business account: so many on a page, and so many pages are looked through.
+LISTED: Final = 100
+MOST_PAGES: Final = 20
+LIST_CAP: Final = 1024 * 1024
 
 
 class GraphLine:
@@ -50,6 +54,7 @@ class GraphLine:
     def __init__(self, upstream: Upstream, downloads: Downloads, *, phone_number_id: str, token: str) -> None:
         self._upstream = upstream
         self._downloads = downloads
+        self._account = phone_number_id
         self._id = quote(phone_number_id, safe="")
         self._token = token
 
@@ -104,6 +109,22 @@ class GraphLine:
         level = LEVELS.get(answer.text("throughput", "level"))
         return Checked(f"+{digits}" if digits else "", answer.text("verified_name"), level)
 
+    async def belongs_to(self, business: str) -> bool:
+        """Looks through the account's numbers, which takes `whatsapp_business_management`. Raises Refused, NotSent."""
+        path = f"/{quote(business, safe='')}/phone_numbers?fields=id&limit={LISTED}"
+        after = ""
+        for _ in range(MOST_PAGES):
+            answer = await self._look(f"{path}&after={quote(after, safe='')}" if after else path, cap=LIST_CAP)
+            listed = answer.get("data")
+            if not isinstance(listed, list):
+                raise NotSent("The provider's list of numbers could not be read.")
+            if any(isinstance(each, dict) and str(each.get("id")) == self._account for each in listed):
+                return True
+            after = answer.text("paging", "cursors", "after")
+            if not after or not answer.text("paging", "next"):
+                break
+        return False
+
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
         """Meta cannot be asked: only a status with our reference tells."""
         return None
@@ -125,9 +146,9 @@ class GraphLine:
         declared = wanted.media_type or found.text("mime_type") or loaded.headers.get("content-type", "")
         return checked(loaded.body, declared, wanted.sha256, found.text("sha256"))
 
-    async def _look(self, path: str) -> Answer:
+    async def _look(self, path: str, *, cap: int = ERROR_BODY_CAP) -> Answer:
         """An answer that is a success. Raises Refused, NotSent."""
-        answer = await harmless(self._upstream, Outgoing(path, self._headers(), b"", ()), method=b"GET")
+        answer = await harmless(self._upstream, Outgoing(path, self._headers(), b"", ()), method=b"GET", cap=cap)
         if answer.good and isinstance(answer.body, dict) and "error" not in answer.body:
             return answer
         raise raised(self._failure(answer))

@@ -190,6 +190,12 @@ class Line(Protocol):
         """Whether the secrets open this number. Raises Refused, NotSent."""
         ...
 
+    async def belongs_to(self, business: str) -> bool:
+        """Whether the provider says that this number belongs to the business account. Raises Refused when it does not
+        let these secrets look, NotSent.
+        """
+        ...
+
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
         """A message like this one that the provider has had since then (Unix seconds); None where there is none, or
         where it cannot be asked at all. Raises Refused, NotSent when it could not be asked just now.

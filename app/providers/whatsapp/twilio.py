@@ -130,6 +130,10 @@ class TwilioLine:
             await self._look(f"{self._path}/Messages.json?PageSize=1", account.signs)
         return Checked(self._from.removeprefix("whatsapp:"), "" if found is None else found.text("friendly_name"))
 
+    async def belongs_to(self, business: str) -> bool:
+        """The account is a part of every request: `check` has proved it."""
+        return business == self._account.sid
+
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
         """The newest one since then that says the same: later ones of ours wait until this one is settled."""
         ways = listed_as(letter.content)

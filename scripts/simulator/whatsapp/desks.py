@@ -15,7 +15,7 @@ from scripts.simulator.whatsapp.faults import FAULTS, Occasion, Order
 from scripts.simulator.whatsapp.phones import Unknown
 from scripts.simulator.whatsapp.requests import Call, Route
 from scripts.simulator.whatsapp.sayings import Saying, Shape, Who
-from scripts.simulator.whatsapp.state import TEMPLATES, Number, Pace, Template
+from scripts.simulator.whatsapp.state import TEMPLATES, Number, NumberSettings, Pace, Template
 
 LONGEST_WAIT_S: Final = 120.0
 T = TypeVar("T")
@@ -29,29 +29,14 @@ class _Fields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Whatever is asked for by name only."""
 
 
-class Connecting(_Fields):
+class Connecting(NumberSettings, kw_only=True):
     """`verify`: ask the callback URL Meta's question at once. `account` of a Twilio number is its phone."""
 
-    provider: Literal["meta", "twilio"]
-    phone: str
     account: str = ""
     business: str = ""
     account_sid: str = ""
-    name: str = "Simulated Business"
-    token: str = ""
-    app_secret: str = ""
-    auth_token: str = ""
-    api_key_sid: str = ""
-    api_key_secret: str = ""
-    callback_url: str = ""
-    fallback_url: str = ""
-    verify_token: str = ""
-    templates: dict[str, Template] = {}
-    contents: set[str] = set()
-    per_second: float = 80.0
+    templates: dict[str, Template] = msgspec.field(default_factory=dict)
     refusals: Literal["reply", "status", "both"] | None = None
-    redirect_media: bool = False
-    pace: Pace = msgspec.field(default_factory=Pace)
     verify: bool = False
 
 
@@ -98,22 +83,19 @@ class Advancing(_Fields):
 async def _connect(call: Call) -> Script:
     asked = _read(call, Connecting)
     meta = asked.provider == "meta"
-    given = {name: getattr(asked, name) for name in Connecting.__struct_fields__ if name not in _OWN}
+    settings = {name: getattr(asked, name) for name in NumberSettings.__struct_fields__}
     number = Number(
         account=asked.account or ("" if meta else asked.phone),
         business=asked.business or asked.account_sid,
         templates=TEMPLATES | asked.templates,
         refusals=asked.refusals or ("reply" if meta else "status"),
-        **given,
+        **settings,
     )
     if not number.account or not number.phone.startswith("+") or number.per_second <= 0:
         raise Bad("a number has an account, a phone that begins with +, and a per_second above 0")
     call.phones.connect(number)
     verified = await call.phones.verify(number) if asked.verify else None
     return json_script(_shown(number) | {"verified": verified})
-
-
-_OWN: Final = ("account", "business", "account_sid", "templates", "refusals", "verify")
 
 
 async def _list(call: Call) -> Script:

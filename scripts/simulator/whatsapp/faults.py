@@ -7,8 +7,9 @@ from typing import Final, Literal, NamedTuple
 
 #: How the reply goes: a good one, the error, none at all, a reset, a 500 without a body, or a 200 that is no JSON.
 Manner = Literal["answer", "refuse", "hang", "reset", "empty_500", "garbage"]
-#: What a fault can strike: a message, an upload, the look up or download of a file, read/typing, a look at the number.
-Occasion = Literal["send", "upload", "look_up", "download", "read", "check"]
+#: What a fault can strike: a message, an upload, the look up or download of a file, read/typing, a look at the number,
+#: or at the numbers of its business account.
+Occasion = Literal["send", "upload", "look_up", "download", "read", "check", "business"]
 
 
 class Fault(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -147,6 +147,18 @@ class GraphState:
             return self.refused(INVALID, f"Tried accessing nonexisting field ({strange[0]})")
         number.count("checks")
         return Answer(200, {name: _SHOWN[name](number) for name in names if name != "id"} | {"id": number.account})
+
+    def numbers(self, found: Sequence[Number], query: Mapping[str, str]) -> Answer:
+        """`GET /{waba_id}/phone_numbers?limit=&after=`: the numbers of a business account, a page of them."""
+        begin, size = query.get("after", "0"), query.get("limit", "25")
+        if not (begin.isdecimal() and size.isdecimal() and int(size)):
+            return self.refused(INVALID, "limit or after is none")
+        end = int(begin) + int(size)
+        page = [{name: _SHOWN[name](each) for name in _SHOWN_UNASKED} | {"id": each.account} for each in found]
+        paging: dict[str, Any] = {"cursors": {"before": begin, "after": str(end)}}
+        if end < len(page):
+            paging["next"] = f"phone_numbers?after={end}"
+        return Answer(200, {"data": page[int(begin) : end], "paging": paging})
 
     def behaved(self, number: Number, on: Occasion, decide: Callable[[], Answer]) -> Answer:
         """As decided, or what an order makes of it; `slow` only delays. For everything that is no message."""

@@ -70,6 +70,17 @@ async def _look(call: Call) -> Script:
     return script_of(call.phones.graph.behaved(owner, "look_up", look_up))
 
 
+async def _business(call: Call) -> Script:
+    """The numbers of a business account, with the token of one of them."""
+    graph, business = call.phones.graph, call.words["id"]
+    found = [each for each in call.phones.numbers.values() if each.provider == "meta" and each.business == business]
+    token = bearer(call.request)
+    opened = next((each for each in found if not each.token or each.token == token), None)
+    if opened is None:
+        return script_of(graph.refused(100, f"Object with ID {business!r} does not exist, or you may not see it"))
+    return script_of(graph.behaved(opened, "business", partial(graph.numbers, found, call.request.query)))
+
+
 async def _delete(call: Call) -> Script:
     owner = _owner(call)
     if isinstance(owner, Answer):
@@ -102,6 +113,7 @@ ROUTES: Final = (
     Route("POST", f"{_BASE}/messages", _messages),
     Route("POST", f"{_BASE}/media", _upload),
     Route("POST", f"{_BASE}/calls", _calls),
+    Route("GET", f"{_BASE}/phone_numbers", _business),
     Route("GET", "/graph/files/{word}", _file),
     Route("GET", _BASE, _look),
     Route("DELETE", _BASE, _delete),

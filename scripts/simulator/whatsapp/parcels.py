@@ -89,7 +89,7 @@ def _meta_parcel(updates: Sequence[tuple[Number, Update]], shape: Shape, about: 
 def twilio_parcel(
     number: Number, url: str, params: Sequence[tuple[str, str]], shape: Shape, about: str, at: float
 ) -> Parcel:
-    """One form; where the number has a fallback URL, that one is tried last."""
+    """One form; a message is tried last at the number's fallback URL, if it has another one."""
     target = urldefrag(url).url
     headers = {"content-type": "application/x-www-form-urlencoded", "user-agent": "TwilioProxy/1.1"}
     if shape.bad_signature != "missing":
@@ -98,7 +98,7 @@ def twilio_parcel(
     parcel = Parcel(
         number, target, headers, urlencode(params).encode(), Posted(0, at, target, about, 1), twilio_persistence(url)
     )
-    if number.fallback_url and url != number.fallback_url:
+    if number.fallback_url and url == number.callback_url != number.fallback_url:
         failed = [("ErrorCode", "11200"), ("ErrorUrl", target)]
         parcel.then = twilio_parcel(number, number.fallback_url, [*params, *failed], shape, f"fallback {about}", at)
     return parcel

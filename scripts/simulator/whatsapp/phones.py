@@ -22,7 +22,7 @@ from scripts.simulator.whatsapp.graph import GraphState
 from scripts.simulator.whatsapp.ids import Ids
 from scripts.simulator.whatsapp.parcels import Parcel, meta_parcels, raw_parcel, twilio_parcel
 from scripts.simulator.whatsapp.sayings import Saying, Shape, Who, attachment
-from scripts.simulator.whatsapp.state import NUMBERS, Number, Said
+from scripts.simulator.whatsapp.state import NUMBERS, Number, Said, Sent
 from scripts.simulator.whatsapp.timeline import Timeline
 from scripts.simulator.whatsapp.twilio import TwilioState
 from scripts.simulator.whatsapp.wire import Outgoing, Sender
@@ -183,7 +183,7 @@ class Phones:
         links = [] if sent is None else [*sent.body.get("links", ()), *filter(None, [sent.body.get("link")])]
         if sent is not None and sent.outcome == "accepted" and links and self._way is not None:
             nursery, send = self._way
-            nursery.start_soon(self._fetch_first, number, answer.later, links[0], send)
+            nursery.start_soon(self._fetch_first, number, sent, answer.later, links[0], send)
         else:
             self._await(number, answer.later)
         return answer
@@ -193,14 +193,13 @@ class Phones:
             if not self.timeline.at(each.at, partial(self._happened, number, each)):
                 number.count("statuses_dropped")
 
-    async def _fetch_first(self, number: Number, later: Sequence[Later], link: str, send: Sender) -> None:
+    async def _fetch_first(self, number: Number, sent: Sent, later: Sequence[Later], link: str, send: Sender) -> None:
         """The provider fetches the link; where it cannot, the message fails."""
         reply = await send(Outgoing(link, {}, None, _LINK_S))
         number.count("links_fetched" if reply.status == 200 else "links_failed")
-        if reply.status != 200 and later:
-            sent, code = later[0].sent, _UNFETCHED[number.provider]
-            sent.outcome, sent.code = "failed", code
-            later = [Later(self.timeline.now(), sent, "failed", code)]
+        if reply.status != 200:
+            sent.outcome, sent.code = "failed", _UNFETCHED[number.provider]
+            later = [Later(self.timeline.now(), sent, "failed", sent.code)] if later else ()
         self._await(number, later)
 
     def _happened(self, number: Number, later: Later) -> None:

@@ -118,15 +118,10 @@ class User:
         self.news.unpark_all()
 
 
-@dataclass(slots=True, kw_only=True)
-class Number:
-    """A connected number. `account` is Meta's phone number id or, at Twilio, the number; `business` the WABA id or the
-    account SID. Empty secrets are not asked for, and sign as empty strings.
-    """
+class NumberSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a number is connected with. Empty secrets are not asked for, and sign as empty strings."""
 
     provider: Provider
-    account: str
-    business: str
     phone: str
     name: str = "Simulated Business"
     token: str = ""
@@ -137,23 +132,32 @@ class Number:
     callback_url: str = ""
     fallback_url: str = ""
     verify_token: str = ""
-    templates: dict[str, Template] = field(default_factory=lambda: dict(TEMPLATES))
-    contents: set[str] = field(default_factory=set)
+    contents: set[str] = set()
     per_second: float = 80.0
-    #: Where the limits of pair and window are told: in the reply, in a later status, or both.
-    refusals: Literal["reply", "status", "both"] = "reply"
     #: Twilio's files come from a redirect.
     redirect_media: bool = False
-    pace: Pace = field(default_factory=Pace)
-    orders: Orders = field(default_factory=Orders)
+    pace: Pace = msgspec.field(default_factory=Pace)
+
+
+class Number(NumberSettings, kw_only=True):
+    """A connected number. `account` is Meta's phone number id or, at Twilio, the number; `business` the WABA id or the
+    account SID.
+    """
+
+    account: str
+    business: str
+    templates: dict[str, Template] = msgspec.field(default_factory=lambda: dict(TEMPLATES))
+    #: Where the limits of pair and window are told: in the reply, in a later status, or both.
+    refusals: Literal["reply", "status", "both"] = "reply"
+    orders: Orders = msgspec.field(default_factory=Orders)
     tat: float = 0.0
-    sends: deque[Sent] = field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
-    said: deque[Said] = field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
-    posted: deque[Posted] = field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
-    counts: Counter[str] = field(default_factory=Counter)
-    users: dict[str, User] = field(default_factory=dict)
+    sends: deque[Sent] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
+    said: deque[Said] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
+    posted: deque[Posted] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT_A_NUMBER))
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    users: dict[str, User] = {}
     #: message id -> phone and BSUID of who wrote it.
-    writers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    writers: dict[str, tuple[str, str]] = {}
 
     def user(self, phone: str = "", user_id: str = "") -> User:
         """Who is known by either; a new one if nobody is. Given both, they are one from now on."""

@@ -122,14 +122,15 @@ def _letter(number: Number, params: dict[str, str], links: list[str]) -> Letter:
     if not (body or links or content):
         raise Refusal(21619, "")
     callback = params.get("StatusCallback", "")
+    ends = (callback.rpartition("/")[2], "", callback)  # there is no reference but the end of the callback's path
     if content:
         variables = _variables(number, content, params.get("ContentVariables", "{}"))
         text = " ".join([f"[template {content}]", *variables.values()])
-        return Letter(phone, user_id, to, "template", {"name": content, "variables": variables}, text, "", "", callback)
+        return Letter(phone, user_id, to, "template", {"name": content, "variables": variables}, text, *ends)
     if len(links) > 1:
         raise Refusal(63021, "WhatsApp takes one file a message")
     kind = "media" if links else "text"
-    return Letter(phone, user_id, to, kind, {"body": body, "links": links}, body, "", "", callback)
+    return Letter(phone, user_id, to, kind, {"body": body, "links": links}, body, *ends)
 
 
 def _variables(number: Number, content: str, text: str) -> dict[str, str]:

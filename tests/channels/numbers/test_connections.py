@@ -15,7 +15,7 @@ from app.core.numbers_api import NewNumber, Number, NumberChange
 from app.core.sealing import Sealer
 from app.providers.whatsapp.line import Checked, Line, NotSent, RefusalKind, Refused
 from app.storage.database import EVERY_TENANT, Database
-from app.storage.numbers import StoredNumber, update_number
+from app.storage.numbers import StoredNumber, update_number, whose_business
 from channels.bell import Bell
 from channels.numbers.connections import Connections, connected
 from tests.books import open_books
@@ -35,14 +35,21 @@ class Provider:
     """Answers every check as the test says; `of` is every number's line."""
 
     answer: Callable[[], Awaitable[Checked]]
+    #: Whether the number is in the business account that is asked for, or why nobody can tell.
+    belongs: bool | Exception = True
     asked: list[str] = field(default_factory=list)
 
     def of(self, tenant_id: str, _number: StoredNumber) -> Line:
         self.asked.append(tenant_id)
-        return self  # type: ignore[return-value]  # nothing but `check` is asked
+        return self  # type: ignore[return-value]  # nothing but these two is asked
 
     async def check(self) -> Checked:
         return await self.answer()
+
+    async def belongs_to(self, business: str) -> bool:
+        if isinstance(self.belongs, Exception):
+            raise self.belongs
+        return self.belongs
 
 
 async def yes() -> Checked:
@@ -75,6 +82,11 @@ class Scene:
 
     async def number(self, name: str = ACME) -> Number:
         return await self.connections.find(self.tenants[name], self.numbers[name].id, ADDRESS)
+
+    async def told_of(self, business: str) -> str | None:
+        """Whose the news of this account are."""
+        found = await self.db.read(EVERY_TENANT, lambda t: whose_business(t, "meta", business))
+        return None if found is None else next(name for name, tenant in self.tenants.items() if tenant == found[0])
 
     async def change(self, **fields: Any) -> Number:
         change = NumberChange(**fields)
@@ -211,3 +223,49 @@ async def test_another_account_at_twilio_is_proved_anew_and_kept_from_nobody(sce
     assert changed.verified_at is None
     with pytest.raises(Problem, match="Another organisation"):
         await scene.connections.verify(acme, ours.id, ADDRESS)
+
+
+async def test_news_of_an_account_are_told_to_whom_the_provider_says_that_it_belongs(scene: Scene) -> None:
+    await scene.change(waba_id="102")
+    assert await scene.told_of("102") is None
+    number = await scene.verify()
+    assert (number.state, number.error, await scene.told_of("102")) == ("connected", None, ACME)
+    await scene.change(waba_id="103")
+    assert (await scene.told_of("102"), await scene.told_of("103")) == (None, None)
+
+
+async def test_an_account_that_does_not_have_the_number_is_refused_and_a_number_in_use_goes_on(scene: Scene) -> None:
+    before = await scene.verify()
+    scene.provider.belongs = False
+    changed = await scene.change(waba_id="999")
+    with pytest.raises(Problem, match="999 does not have the number 1065") as refused:
+        await scene.verify()
+    assert (refused.value.code, refused.value.param) == ("conflict", "waba_id")
+    assert (await scene.number(), await scene.told_of("999")) == (changed, None)
+    assert changed.verified_at == before.verified_at
+    await scene.change(waba_id="")
+    assert (await scene.verify()).state == "connected"
+
+
+async def test_a_token_that_may_not_look_at_the_account_works_but_proves_nothing(scene: Scene) -> None:
+    await scene.change(waba_id="102")
+    scene.provider.belongs = Refused("content", "100", "Object does not exist")
+    number = await scene.verify()
+    assert number.state == "connected"
+    assert number.error is not None
+    assert number.error.startswith("100: the token may not look at the business account 102.")
+    assert "whatsapp_business_management" in number.error
+    assert await scene.told_of("102") is None
+    scene.provider.belongs = True
+    assert ((await scene.verify()).error, await scene.told_of("102")) == (None, ACME)
+
+
+@pytest.mark.parametrize("error", [NotSent("no connection"), Refused("app_rate", "4", "later")])
+async def test_an_account_that_cannot_be_asked_for_just_now_changes_nothing(scene: Scene, error: Exception) -> None:
+    await scene.change(waba_id="102")
+    before = await scene.verify()
+    scene.provider.belongs = error
+    with pytest.raises(Problem) as refused:
+        await scene.verify()
+    assert refused.value.code == "provider_error"
+    assert (await scene.number(), await scene.told_of("102")) == (before, ACME)

@@ -97,6 +97,23 @@ async def test_the_secrets_of_a_number_open_it(town: Town) -> None:
     assert (await town.twilio.check()).phone == TWILIO
 
 
+async def test_a_number_belongs_to_its_own_account_only(town: Town) -> None:
+    for other in range(120):
+        await town.desk(
+            "numbers", {"provider": "meta", "account": f"2{other}", "business": "W2", "phone": f"+1416{other}"}
+        )
+    await town.desk(
+        "numbers", {"provider": "meta", "account": "1", "business": "W1", "phone": "+1417", "token": "other"}
+    )
+    moved = {"account": META, "business": "W2", "phone": "+1415", "token": TOKEN}
+    await town.desk("numbers", {"provider": "meta"} | moved)
+    assert await town.graph.belongs_to("W2")
+    with pytest.raises(Refused) as refused:
+        await town.graph.belongs_to("W1")
+    assert refused.value.code == "100"
+    assert (await town.twilio.belongs_to(SID), await town.twilio.belongs_to("W2")) == (True, False)
+
+
 @pytest.mark.parametrize("provider", ["meta", "twilio"])
 async def test_in_an_open_window_texts_and_choices_arrive(town: Town, provider: str) -> None:
     line: Line = town.graph if provider == "meta" else town.twilio

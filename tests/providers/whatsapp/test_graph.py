@@ -246,6 +246,49 @@ async def test_a_check_fails_by_the_code_or_as_not_sent() -> None:
                 await line.check()
 
 
+def listed(*ids: str, after: str = "", more: bool = False) -> bytes:
+    """A page of the numbers of a business account."""
+    paging: Any = {"cursors": {"before": "b", "after": after}} | ({"next": "https://graph/..."} if more else {})
+    return answer(200, {"data": [{"id": each} for each in ids], "paging": paging})
+
+
+OURS = "106540352242922"
+
+
+@pytest.mark.parametrize(
+    ("pages", "belongs"),
+    [
+        ([listed("1", OURS)], True),
+        ([listed("1", after="c=2", more=True), listed(OURS)], True),
+        ([listed("1", OURS + "0", after="c=2")], False),
+        ([listed()], False),
+        ([answer(200, {"data": [5, {}, {"id": int(OURS)}]})], True),
+    ],
+)
+async def test_a_number_belongs_to_the_account_that_lists_it(pages: list[bytes], belongs: bool) -> None:
+    async with to_meta(says(*pages)) as (line, peer):
+        assert await line.belongs_to("102") is belongs
+        firsts = [parts(request)[0].split()[1] for request in peer.requests]
+    path = b"/v25.0/102/phone_numbers?fields=id&limit=100"
+    assert firsts == [path, path + b"&after=c%3D2"][: len(pages)]
+
+
+async def test_an_account_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.providers.whatsapp.graph.MOST_PAGES", 3)
+    async with to_meta(says(*[listed("1", after="2", more=True)] * 9)) as (line, peer):
+        assert not await line.belongs_to("102")
+        assert len(peer.requests) == 3
+
+
+async def test_an_account_that_may_not_be_seen_is_said_by_the_code_and_nonsense_is_no_answer() -> None:
+    async with to_meta(says(refusal(403, 200), answer(200, {"data": 5}))) as (line, _):
+        with pytest.raises(Refused) as raised:
+            await line.belongs_to("102")
+        assert (raised.value.kind, raised.value.code) == ("account", "200")
+        with pytest.raises(NotSent):
+            await line.belongs_to("102")
+
+
 async def test_meta_cannot_be_asked_what_it_has_had() -> None:
     line = GraphLine(
         Upstream("http://127.0.0.1:9", deadlines=Deadlines()),

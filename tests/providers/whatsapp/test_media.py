@@ -18,8 +18,8 @@ from app.providers.receivers import Receivers
 from app.providers.whatsapp import media
 from app.providers.whatsapp.line import File, FileWanted, MediaUnavailable
 from tests.certificate import self_signed
+from tests.providers.names import Names
 from tests.providers.peer import Act, Line, Peer, open_peer
-from tests.providers.test_receivers import Names
 from tests.providers.whatsapp.talking import (
     AUTH_TOKEN,
     SID,

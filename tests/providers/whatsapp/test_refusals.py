@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
+from app.core.sends import CONTENT_CODES, MEDIA_CODES, OPT_OUT_CODES, TEMPLATE_OFF_CODES, WINDOW_CODES
 from app.providers.whatsapp import graph_errors, twilio_errors
 from app.providers.whatsapp.exchange import NO_REASON, Answer, reason
 from app.providers.whatsapp.line import OutcomeUnknown, RefusalKind, Refused
@@ -43,7 +44,8 @@ TWILIO: list[tuple[str, list[int]]] = [
     ("transient", [20429]),
     ("recipient", [21211, 21614, 63024]),
     ("opted_out", [21610]),
-    ("content", [21617, 21658, 63021]),
+    ("content", [21617, 21658, 63005, 63021]),
+    ("media", [63019]),
     ("window", [63016]),
     ("number_rate", [63018]),
     ("marketing_cap", [63049]),
@@ -86,6 +88,21 @@ def test_twilios_code_decides(code: int, wanted: str) -> None:
     assert isinstance(found, Refused)
     assert (found.kind, found.code, found.message) == (wanted, str(code), "No")
     assert twilio_errors.kind_of(code) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        ("window", WINDOW_CODES),
+        ("opted_out", OPT_OUT_CODES),
+        ("content", CONTENT_CODES),
+        ("media", MEDIA_CODES),
+        ("template_off", TEMPLATE_OFF_CODES),
+    ],
+)
+def test_a_code_means_the_same_in_a_status(kind: str, codes: frozenset[str]) -> None:
+    known = graph_errors.KINDS | twilio_errors.KINDS
+    assert codes == {str(code) for code in known if known[code] == kind}
 
 
 def test_every_kind_is_known_and_every_code_stands_in_one_row() -> None:
