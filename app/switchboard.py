@@ -42,6 +42,7 @@ from channels.inbound.sorter import Sorter
 from channels.media import MediaStore
 from channels.media_links import MediaLinks
 from channels.numbers.lines import Lines, open_lines
+from channels.numbers.readiness import Setup
 from channels.office import Office, make_office
 from channels.outbound.enclosing import Files
 from channels.outbound.reconciling import Reconciler
@@ -136,7 +137,7 @@ def connect(settings: Settings, core: Core, lines: Lines) -> Switchboard:
     office = make_office(
         *(db, core.sealer, core.chat, lines, media),
         senders_bell=bells.senders,
-        shared_webhook=bool(settings.meta_app_secrets),
+        setup=Setup(shared_webhook=bool(settings.meta_app_secrets), public_url=bool(settings.public_url)),
     )
     return Switchboard(
         intake=Intake(db, core.sealer, _gate(settings), bell=bells.sorter, clock=clock),

@@ -11,7 +11,7 @@ from channels.bell import Bell
 from channels.media import MediaStore
 from channels.numbers.channel_settings import ChannelSettings
 from channels.numbers.connections import Connections, OpenLines
-from channels.numbers.readiness import Readiness
+from channels.numbers.readiness import Readiness, Setup
 from channels.staff.desk import Desk
 from channels.staff.drafting import Drafts
 
@@ -36,15 +36,15 @@ def make_office(
     media: MediaStore,
     *,
     senders_bell: Bell,
-    shared_webhook: bool,
+    setup: Setup,
 ) -> Office:
-    """`shared_webhook`: numbers without an app secret of their own are heard, too."""
+    """`setup` is what bots need of the operator."""
     connections = Connections(db, sealer, lines, senders_bell=senders_bell)
     return Office(
         connections=connections,
         settings=ChannelSettings(connections),
         desk=Desk(db, plans=lambda: chat.models.catalog.plans, senders_bell=senders_bell),
         drafts=Drafts(db, chat),
-        readiness=Readiness(db, sealer, chat.models, shared_webhook=shared_webhook),
+        readiness=Readiness(db, sealer, chat.models, setup),
         media=media,
     )

@@ -114,6 +114,9 @@ class SoundSink:
             self._exchange.recording.add(data)
         await self._exchange.send(data)
 
+    async def end(self) -> None:
+        """The client sees the end when it is settled."""
+
     def settling(self, _spoken: Spoken, _served: Served) -> Beside | None:
         recording = self._exchange.recording
         return None if recording is None else recording.stream(b"")

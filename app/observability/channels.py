@@ -21,13 +21,14 @@ from app.observability.stats import Buckets, Counts, Histograms
 REASONS: Final[Mapping[str, frozenset[str]]] = {
     "answered": frozenset({""}),
     "superseded": frozenset({"more_written"}),
-    "dropped": frozenset({"taken_over", "taken_back", "unheard"}),
+    "dropped": frozenset({"taken_over", "switched_off", "taken_back", "unheard"}),
     "failed": frozenset({"late", "crashed", "no_credits", "number_error", "provider", "refused", OTHER}),
 }
 #: Reasons as turns have them, where they are others.
 _CLASSES: Final[Mapping[str, str]] = {
     "the user has written more": "more_written",
     "a person has taken over": "taken_over",
+    "the bot was switched off": "switched_off",
     "the user has taken a message back": "taken_back",
     **{code: "provider" if status >= OUR_FAULT else "refused" for code, (status, _) in CODES.items()},
 }

@@ -113,12 +113,6 @@ def put_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str, call_id: st
         raise LegTaken(f"{turn_id} {leg}")
 
 
-def empty_leg(db: Transaction, tenant_id: str, turn_id: str, leg: str) -> None:
-    """What it brought is elsewhere now; that it was paid for stays."""
-    sql = "UPDATE turn_legs SET result = '\"\"' WHERE tenant_id = ? AND turn_id = ? AND leg = ?"
-    db.do(sql, tenant_id, turn_id, leg)
-
-
 def legs(db: Transaction, tenant_id: str, turn_id: str) -> dict[str, str]:
     """The results of what it has done, by leg."""
     sql = "SELECT leg, result FROM turn_legs WHERE tenant_id = ? AND turn_id = ?"

@@ -81,14 +81,27 @@ def next_due(db: Transaction, after_us: int) -> int | None:
     return None if row is None else row[0]
 
 
-def touched(db: Transaction, owner: str, conversation_ids: list[str]) -> dict[str, int]:
-    """`touched` of the lanes that `owner` works on."""
-    places = ", ".join("?" * len(conversation_ids))
-    rows = db.all(
-        f"SELECT conversation_id, touched FROM lanes WHERE conversation_id IN ({places}) AND owner = ?",
-        *(*conversation_ids, owner),
-    )
+def touched(db: Transaction, owner: str) -> dict[str, int]:
+    """`touched` of the lanes that `owner` works on: they are due, so one look at the few that are finds them."""
+    rows = db.all("SELECT conversation_id, touched FROM lanes WHERE due_at IS NOT NULL AND owner = ?", owner)
     return {row[0]: row[1] for row in rows}
+
+
+def silent(db: Transaction, owner: str) -> list[str]:
+    """Those of the lanes that `owner` works on whose bot is off by now, or deleted, or answers at their number no more.
+
+    Switching it off writes to none of them, however many there are.
+    """
+    rows = db.all(
+        "SELECT l.conversation_id FROM lanes l "
+        "JOIN conversations v ON v.tenant_id = l.tenant_id AND v.id = l.conversation_id "
+        "LEFT JOIN bots b ON b.tenant_id = v.tenant_id AND b.id = v.bot_id "
+        "LEFT JOIN numbers n ON n.tenant_id = v.tenant_id AND n.id = v.number_id AND n.bot_id = b.id "
+        "WHERE l.due_at IS NOT NULL AND l.owner = ? "
+        "AND (COALESCE(b.is_active, 0) = 0 OR b.deleted_at IS NOT NULL OR COALESCE(n.autoreply, 0) = 0)",
+        owner,
+    )
+    return [row[0] for row in rows]
 
 
 def claim(db: Transaction, tenant_id: str, conversation_id: str, owner: str, at_us: int, lease_us: int) -> Lane | None:

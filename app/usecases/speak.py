@@ -41,8 +41,11 @@ class SpeechSink(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
+    async def end(self) -> None:
+        """All of it is out, and not charged yet. What is raised here makes it free."""
+
     def settling(self, spoken: Spoken, served: Served) -> Beside | None:
-        """All of it is out and is about to be settled: what to write in the same transaction, if anything."""
+        """It is about to be settled: what to write in the same transaction, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class _Speech:
             )
         if not progress.committed:
             raise UpstreamError("upstream_error", EMPTY, retry="once", breaker="count", detail="no sound")
+        await self._sink.end()
         characters = self._wish.characters
         progress.measured(characters=characters)
         return Spoken(Bill("completed", price.cost_ucr(characters), "provider_usage", "B17"))

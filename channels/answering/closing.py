@@ -16,10 +16,10 @@ from app.core.errors import Problem
 from app.core.sends import TEMPLATE_UCR
 from app.core.times import DAY_US
 from app.providers.whatsapp.line import TemplateContent, TextContent
-from app.storage import bot_turns, contacts, conversations, lanes, ledger
+from app.storage import bot_turns, bots, contacts, conversations, fallback_template, lanes, ledger, numbers
 from app.storage.conversations import StoredMessage
 from app.storage.database import Transaction
-from channels.answering.deciding import MOST_ATTEMPTS, Notice, Situation, Verdict, decide, due, turn_id
+from channels.answering.deciding import MOST_ATTEMPTS, Notice, Situation, Verdict, decide, due, silenced, turn_id
 from channels.answering.situations import Sees, read_situation
 from channels.conversations import people
 from channels.conversations.posting import Place, Saying, post
@@ -27,6 +27,9 @@ from channels.whatsapp.text_form import PART_LIMITS, split
 
 #: Why a turn makes room for another one.
 MORE: Final = "the user has written more"
+TAKEN_OVER: Final = "a person has taken over"
+#: The bot, or its number.
+SWITCHED_OFF: Final = "the bot was switched off"
 #: Why one ended that nobody has ended.
 DIED: Final = "the process died"
 #: So many turns in a row that failed, and people are called.
@@ -34,11 +37,14 @@ MOST_FAILURES: Final = 2
 
 
 class Overtaken(Problem):
-    """The turn is no longer ours to end: others have the conversation, a person has taken over, or more has come."""
+    """The turn is no longer ours to end: others have the conversation, a person has taken over, more has come, or the
+    bot is off; `disposition` is why its messages are not answered then.
+    """
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, disposition: str = "") -> None:
         super().__init__("conflict", f"The turn was given up: {why}.")
         self.why = why
+        self.disposition = disposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +141,24 @@ def check_ours(db: Transaction, begun: Begun, *, may_restart: bool) -> None:
     place = begun.place
     if not lanes.holds(db, place.tenant_id, place.conversation_id, begun.owner):
         raise Overtaken("another process has the conversation")
-    conversation = conversations.find_conversation(db, place.tenant_id, place.conversation_id)
-    if conversation is None or not conversation.autoreply:
-        raise Overtaken("a person has taken over")
+    _check_speaks(db, place)
     waiting = {message.id for message in bot_turns.open_inputs(db, place.tenant_id, place.conversation_id)}
     ours = {message.id for message in begun.inputs}
     if not ours <= waiting:
         raise Overtaken("the user has taken a message back")
     if may_restart and not begun.legs and waiting - ours:
         raise Overtaken(MORE)
+
+
+def _check_speaks(db: Transaction, place: Place) -> None:
+    """Whoever switches a bot or a number off writes to none of its conversations: their turns look for themselves."""
+    conversation = conversations.find_conversation(db, place.tenant_id, place.conversation_id)
+    number = numbers.find_number(db, place.tenant_id, place.number_id)
+    if conversation is None or number is None:
+        raise Overtaken(SWITCHED_OFF, "bot_off")
+    reason = silenced(bots.find_bot(db, place.tenant_id, conversation.bot_id), number, conversation)
+    if reason:
+        raise Overtaken(TAKEN_OVER if reason == "human" else SWITCHED_OFF, reason)
 
 
 def answer(db: Transaction, begun: Begun, saying: Saying, facts: Mapping[str, Any], now_us: int) -> str:
@@ -180,14 +195,18 @@ def drop(db: Transaction, begun: Begun, reason: str, now_us: int) -> None:
     _end(db, begun, "dropped", reason, now_us)
 
 
-def give_up(db: Transaction, begun: Begun, why: str, now_us: int) -> bool:
+def give_up(db: Transaction, begun: Begun, overtaken: Overtaken, now_us: int) -> bool:
     """The turn ends without an answer of its own; what it was to answer goes on as others have decided.
 
     False when it is another's by now.
     """
     ours = lanes.holds(db, begun.tenant_id, begun.place.conversation_id, begun.owner)
     if ours:
+        why = overtaken.why
         _end(db, begun, "superseded" if why == MORE else "dropped", why, now_us)
+        if overtaken.disposition:
+            ids = [message.id for message in begun.inputs]
+            bot_turns.dispose(db, begun.tenant_id, ids, overtaken.disposition, begun.turn_id)
     return ours
 
 
@@ -228,6 +247,8 @@ def _send_template(db: Transaction, place: Place, situation: Situation, key: str
     sent = msgspec.json.decode(situation.contact.notices, type=dict[str, int])
     notice = Notice("template", "template")
     if template is None or situation.contact.opted_out_us is not None or not due([notice], sent, situation.now_us):
+        return
+    if fallback_template.why_off(db, place.tenant_id, place.number_id, template):
         return
     balance, held = ledger.balance(db, place.tenant_id)
     if balance - held < TEMPLATE_UCR:

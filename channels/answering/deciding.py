@@ -109,22 +109,21 @@ def due(notices: Sequence[Notice], sent_us: Mapping[str, int], now_us: int) -> l
     ]
 
 
-def _silent(situation: Situation) -> str:
-    """Why the bot says nothing at all, "" when it may."""
-    bot = situation.bot
+def silenced(bot: StoredBot | None, number: StoredNumber, conversation: StoredConversation) -> str:
+    """Why the bot says nothing at all in this conversation, "" when it may."""
     if bot is None or not bot.is_active:
         return "bot_off"
     if not bot.system_prompt.strip():
         return "no_prompt"
-    if not situation.number.autoreply or situation.number.bot_id != bot.id:
+    if not number.autoreply or number.bot_id != bot.id:
         return "number_off"
-    return "" if situation.conversation.autoreply else "human"
+    return "" if conversation.autoreply else "human"
 
 
 def _past(situation: Situation) -> Verdict | None:
     """The bot may not answer, or it is too late to."""
     inputs, now = situation.inputs, situation.now_us
-    reason = _silent(situation)
+    reason = silenced(situation.bot, situation.number, situation.conversation)
     if reason:
         return Verdict(aside=_all(inputs, reason))
     if situation.contact.window_us - SHUT_EARLY_US <= now:

@@ -148,10 +148,11 @@ class Ears:
 
         def keep(understood: Understood, served: Served) -> Beside:
             text = understood.transcript.text.strip()
-            details = msgspec.json.encode(_details(message) | {"transcript": True}).decode()
 
             def write(db: Transaction, _ending: Ending) -> None:
                 bot_turns.put_leg(db, tenant_id, f"message:{message.id}", "stt", served.id, "{}", at)
+                as_it_is = sent_messages.find_message(db, tenant_id, message.id) or message  # or was, a moment ago
+                details = msgspec.json.encode(_details(as_it_is) | {"transcript": True}).decode()
                 bot_turns.set_content(db, tenant_id, message.id, text, details)
 
             return write

@@ -6,6 +6,7 @@ its lease is over. A turn that loses its lease is cancelled before it can write 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -34,6 +35,8 @@ LOOKED_AT: Final = 256
 LEASE_US: Final = 60_000_000
 RENEW_S: Final = 20.0
 RETRY_S: Final = 1.0
+#: That a bot or a number was switched off is noticed so much later at most.
+SILENT_EVERY_S: Final = 1.0
 #: How long turns under way may go on when the server has to stop.
 DRAIN_S: Final = 20.0
 #: And then for saying that they are for others.
@@ -45,12 +48,23 @@ class Nudge:
 
     def __init__(self) -> None:
         self._event = trio.Event()
+        self._doubted = False
         self.told = 0
 
     def tell(self, touched: int) -> None:
         if touched > self.told:
             self.told = touched
             self._event.set()
+
+    def doubt(self) -> None:
+        """Its bot may be off, of which its lane does not tell."""
+        self._doubted = True
+        self._event.set()
+
+    def asks(self, seen: int) -> bool:
+        """Whether a turn that knows of `seen` changes has to look what has become of it; a doubt is told once."""
+        doubted, self._doubted = self._doubted, False
+        return doubted or self.told > seen
 
     async def wait(self) -> None:
         """Until it was told of something new."""
@@ -76,6 +90,7 @@ class Lanes:
         self._clock = clock
         self._owner = new_token()
         self._running: dict[str, tuple[str, Nudge]] = {}
+        self._silent_at = -math.inf
         self._stopping = False
         #: Set when `run` is over.
         self.ended = trio.Event()
@@ -104,23 +119,30 @@ class Lanes:
 
     async def _look(self, working: trio.Nursery) -> float:
         """Start a task for each lane that is due, as far as there is room, and tell running ones; how long to pause."""
-        at, mine = self._clock(), list(self._running)
+        at, working_on = self._clock(), bool(self._running)
+        silence_due = working_on and trio.current_time() >= self._silent_at + SILENT_EVERY_S
         full = [tenant_id for tenant_id, count in self._tenants().items() if count >= MOST_OF_TENANT]
         try:
-            due, next_us, touched = await self._db.read(
+            due, next_us, touched, silent = await self._db.read(
                 EVERY_TENANT,
                 lambda db: (
                     lanes.due(db, at, LOOKED_AT, full),
                     lanes.next_due(db, at),
-                    lanes.touched(db, self._owner, mine) if mine else {},
+                    lanes.touched(db, self._owner) if working_on else {},
+                    lanes.silent(db, self._owner) if silence_due else [],
                 ),
             )
         except Problem as problem:
             log.warning("lanes.not_looked", error=str(problem))
             return RETRY_S
+        if silence_due:
+            self._silent_at = trio.current_time()
         for conversation_id, count in touched.items():
             if conversation_id in self._running:
                 self._running[conversation_id][1].tell(count)
+        for conversation_id in silent:
+            if conversation_id in self._running:
+                self._running[conversation_id][1].doubt()
         self._start(working, due)
         wait_s = LOOK_EVERY_S if next_us is None else (next_us - self._clock()) / 1e6
         return min(LOOK_EVERY_S, max(0.0, wait_s))

@@ -96,7 +96,7 @@ class Turns:
                 await _Run(services, begun, nudge, may_restart=restarts < MOST_RESTARTS).answer()
             except Overtaken as overtaken:
                 more = overtaken.why == closing.MORE
-                ended = await self._give_up(begun, overtaken.why)
+                ended = await self._give_up(begun, overtaken)
             services.senders.ring()
             if ended:
                 await self._tell(tenant_id, begun.turn_id)
@@ -107,9 +107,9 @@ class Turns:
             return begun.seen
         raise AssertionError("the last run makes no room")
 
-    async def _give_up(self, begun: Begun, why: str) -> bool:
-        at = self._services.clock()
-        return await self._db.write(begun.tenant_id, lambda db: closing.give_up(db, begun, why, at), durable=False)
+    async def _give_up(self, begun: Begun, overtaken: Overtaken) -> bool:
+        give_up = partial(closing.give_up, begun=begun, overtaken=overtaken, now_us=self._services.clock())
+        return await self._db.write(begun.tenant_id, give_up, durable=False)
 
     async def _tell(self, tenant_id: str, turn_id: str) -> None:
         """Count a turn that this process has ended, as it is written down."""
@@ -168,7 +168,7 @@ class _Run:
     async def _watch(self, scope: trio.CancelScope) -> None:
         """Look whenever something has changed whether the turn is still to be answered."""
         while True:
-            if self._nudge.told > self._begun.seen:
+            if self._nudge.asks(self._begun.seen):
                 check = partial(closing.check_ours, begun=self._begun, may_restart=self._may_restart)
                 try:
                     await self._services.db.read(self._begun.tenant_id, check)

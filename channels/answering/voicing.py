@@ -1,16 +1,15 @@
 """Answers as voice notes: spoken once, charged once, sent as ogg with opus; as text where that cannot be had.
 
-An answer that is to be spoken is written down as `making` with its text. Its sound is kept with its charge in one
-transaction, so a process that dies before it is a file costs nobody anything twice.
+An answer that is to be spoken is written down as `making` with its text. Its sound is kept as a file; then one
+transaction charges it, gives the file its row and lets it go out: nobody pays for sound that nobody will hear.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeGuard
 
-import msgspec
 import structlog
 import trio
 
@@ -20,10 +19,10 @@ from app.core.errors import Problem, error_places
 from app.core.identity import Clock, Principal
 from app.core.speech import CONTENT_TYPES, SpeechRequest
 from app.providers.whatsapp.line import File, MediaContent, TextContent
-from app.storage import bot_turns, media, send_moves, sends
+from app.storage import bot_turns, bots, media, send_moves, sends
+from app.storage.bots import StoredBot
 from app.storage.conversations import StoredMessage
 from app.storage.database import Database, Transaction
-from app.storage.ledger import Ending
 from app.storage.media import StoredMedia
 from app.storage.send_moves import StoredSend
 from app.usecases.settling import Beside
@@ -31,7 +30,7 @@ from app.usecases.sink import Served
 from app.usecases.speak import Spoken, run_speech
 from app.usecases.transcribe import AudioServices
 from channels.answering.asking import as_bot, facts_of
-from channels.answering.closing import Begun
+from channels.answering.closing import SWITCHED_OFF, TAKEN_OVER, Begun, Overtaken
 from channels.answering.hearing import LANGUAGE
 from channels.answering.situations import read_situation
 from channels.bell import Bell
@@ -83,84 +82,93 @@ class Voice:
 
     async def _make(self, tenant_id: str, send: StoredSend) -> None:
         text = _text_of(send)
-        row = await self._kept(tenant_id, send, text)
-        if row is None:
+        if not await self._is_spoken(tenant_id, send, text):
             await self._db.write(tenant_id, lambda db: _write_instead(db, tenant_id, send, text, self._clock()))
-            return
-        note = MediaContent("audio", kept=row.id, voice=True, otherwise=_written(text))
 
-        def made(db: Transaction) -> None:
-            if sends.made(db, tenant_id, send.message_id, send.part, *contents.write(note), self._clock()):
-                media.insert_media(db, tenant_id, row)
-                bot_turns.empty_leg(db, tenant_id, send.turn_id, LEG)
-
-        await self._db.write(tenant_id, made)
-
-    async def _kept(self, tenant_id: str, send: StoredSend, text: str) -> StoredMedia | None:
-        """The sound as a file of ours, None when it cannot be had. Raises Problem without a database, LegTaken."""
+    async def _is_spoken(self, tenant_id: str, send: StoredSend, text: str) -> bool:
+        """Speak it; False, nothing having been charged, where it cannot be had. Raises Problem without a database."""
         try:
             with trio.fail_after(SPEAK_S):
-                file = await self._speak(tenant_id, send, text)
-                return await self._store.keep(tenant_id, send.message_id, file)
-        except (Problem, OSError, trio.TooSlowError) as error:
+                await self._speak(tenant_id, send, text)
+        except (Problem, bot_turns.LegTaken, trio.TooSlowError) as error:
             if isinstance(error, Problem) and error.code == "storage_unavailable":
                 raise
             log.info("voice.not_spoken", send=send.id, reason=repr(error))
-        except bot_turns.LegTaken:
-            raise
+        except OSError as error:
+            log.error("media.not_kept", message=send.message_id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a bug: the conversation would stand still for ever
             log.error("voice.crashed", send=send.id, errors=error_places(error))
-        return None
+        else:
+            return True
+        return False
 
-    async def _speak(self, tenant_id: str, send: StoredSend, text: str) -> File:
-        """The sound, from the record if it has been paid for already. Raises Problem."""
+    async def _speak(self, tenant_id: str, send: StoredSend, text: str) -> None:
+        """Raises Problem, LegTaken, OSError."""
         at = self._clock()
-        legs, situation = await self._db.read(
-            tenant_id,
-            lambda db: (
-                bot_turns.legs(db, tenant_id, send.turn_id),
-                read_situation(db, tenant_id, send.conversation_id, at, lambda _: False),
-            ),
+        situation = await self._db.read(
+            tenant_id, lambda db: read_situation(db, tenant_id, send.conversation_id, at, lambda _: False)
         )
-        if LEG in legs:
-            return File(base64.b64decode(msgspec.json.decode(legs[LEG], type=str)), CONTENT_TYPES["opus"])
-        if situation is None or situation.bot is None:
-            raise Problem("not_found", "The bot is gone.")
+        bot = None if situation is None else situation.bot
+        if situation is None or not _is_on(bot):
+            raise Overtaken(SWITCHED_OFF)
         wish = _wish(to_speech(text), situation.config)
-        marks = Marks(send.conversation_id, send.turn_id)
-        sound = _Sound(tenant_id, send.turn_id, at)
+        facts = facts_of(Marks(send.conversation_id, send.turn_id), "speech")
+        sound = _Sound(tenant_id, bot.id, send, _written(text), self._store, self._clock)
 
         async def speak(principal: Principal) -> None:
-            facts = facts_of(marks, "speech")
             await run_speech(self._audio, principal, wish, sound, facts)
 
-        await as_bot(self._db, tenant_id, situation.bot.id, self._clock, speak)
-        return File(bytes(sound.data), CONTENT_TYPES["opus"])
+        await as_bot(self._db, tenant_id, bot.id, self._clock, speak)
 
 
+@dataclass
 class _Sound:
-    """A `SpeechSink` that keeps the sound with its charge."""
+    """A `SpeechSink` whose sound is a file before it is charged: what cannot be kept costs nothing.
 
-    def __init__(self, tenant_id: str, turn_id: str, at_us: int) -> None:
-        self.data = bytearray()
-        self._tenant_id = tenant_id
-        self._turn_id = turn_id
-        self._at_us = at_us
+    A file that is never charged has no row; it is swept as a stray.
+    """
+
+    tenant_id: str
+    bot_id: str
+    send: StoredSend
+    otherwise: str
+    store: MediaStore
+    clock: Clock
+    _data: bytearray = field(default_factory=bytearray)
+    _row: StoredMedia = field(init=False)
 
     async def begin(self, served: Served) -> None:
         """A route that is tried again begins anew."""
-        self.data.clear()
+        self._data.clear()
 
     async def write(self, data: bytes) -> None:
-        self.data += data
+        self._data += data
+
+    async def end(self) -> None:
+        file = File(bytes(self._data), CONTENT_TYPES["opus"])
+        self._row = await self.store.keep(self.tenant_id, self.send.message_id, file)
 
     def settling(self, _spoken: Spoken, served: Served) -> Beside:
-        kept = msgspec.json.encode(base64.b64encode(self.data).decode()).decode()
+        return lambda db, _ending: self._put(db, served.id)
 
-        def write(db: Transaction, _ending: Ending) -> None:
-            bot_turns.put_leg(db, self._tenant_id, self._turn_id, LEG, served.id, kept, self._at_us)
+    def _put(self, db: Transaction, call_id: str) -> None:
+        """In the transaction of the charge: the file has a row and goes out. Raises LegTaken, Overtaken: then neither
+        is, and it is free.
+        """
+        tenant_id, send, row, at = self.tenant_id, self.send, self._row, self.clock()
+        bot_turns.put_leg(db, tenant_id, send.turn_id, LEG, call_id, "{}", at)
+        if media.find_media(db, tenant_id, row.id) is not None:
+            return  # it was written, and we were not told
+        if not _is_on(bots.find_bot(db, tenant_id, self.bot_id)):
+            raise Overtaken(SWITCHED_OFF)
+        note = MediaContent("audio", kept=row.id, voice=True, otherwise=self.otherwise)
+        if not sends.made(db, tenant_id, send.message_id, send.part, *contents.write(note), at):
+            raise Overtaken(TAKEN_OVER)
+        media.insert_media(db, tenant_id, row)
 
-        return write
+
+def _is_on(bot: StoredBot | None) -> TypeGuard[StoredBot]:
+    return bot is not None and bot.is_active
 
 
 def _text_of(send: StoredSend) -> str:

@@ -95,6 +95,7 @@ def sort_call(sorting: Sorting, number: StoredNumber, event: Event, call: Call) 
     )
     conversations.insert_message(db, tenant_id, stored)
     _open_window(sorting, contact, stored)
+    _tell(sorting, conversation, contact, stored)
     if is_over:
         return DONE
     lanes.touch(db, tenant_id, conversation.id, at_us, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -10,8 +11,9 @@ from app.core.bot_config import read_config
 from app.core.bots import WHATSAPP
 from app.core.deploying import DeployCheck, DeployReport
 from app.core.errors import Problem
+from app.core.numbers import Secrets
 from app.core.sealing import Sealer
-from app.storage import bots, conversation_ages, ledger, numbers
+from app.storage import bots, conversation_ages, fallback_template, ledger, numbers
 from app.storage.bots import StoredBot
 from app.storage.database import Database, Transaction
 from app.storage.numbers import StoredNumber
@@ -23,14 +25,24 @@ from channels.numbers.number_views import open_secrets
 READY = "Nothing to do."
 
 
-class Readiness:
-    """Bots of any tenant. `shared_webhook`: numbers without an app secret of their own are heard, too."""
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the operator has set. `shared_webhook`: numbers without an app secret of their own are heard, too;
+    `public_url`: the gateway knows its own address, without which nothing of Twilio's is heard.
+    """
 
-    def __init__(self, db: Database, sealer: Sealer, models: Models, *, shared_webhook: bool) -> None:
+    shared_webhook: bool
+    public_url: bool
+
+
+class Readiness:
+    """Bots of any tenant."""
+
+    def __init__(self, db: Database, sealer: Sealer, models: Models, setup: Setup) -> None:
         self._db = db
         self._sealer = sealer
         self._models = models
-        self._shared_webhook = shared_webhook
+        self._setup = setup
 
     async def check(self, tenant_id: str, bot_id: str) -> DeployReport:
         """Raises Problem 404. Costs nothing, and asks no provider."""
@@ -46,6 +58,7 @@ class Readiness:
                 _check("prompt", bool(bot.system_prompt.strip()), "The bot has no system_prompt: write one."),
                 _check("number", *_connected(bot, linked)),
                 *self._heard(tenant_id, linked),
+                *_templates(db, tenant_id, bot, linked),
                 _check("model", *self._model(bot, conversation_ages.plan_of(db, tenant_id))),
                 _check("credits", whole > held, "No credits are left: top up."),
             ]
@@ -57,9 +70,17 @@ class Readiness:
         """What comes in on a number is taken only when its signature can be checked."""
         for number in linked:
             secrets = open_secrets(self._sealer, tenant_id, number)
-            secret = secrets.app_secret if number.provider == "meta" else secrets.auth_token
-            shared = self._shared_webhook and number.provider == "meta"
-            yield _check("webhook", bool(secret) or shared, f"The number {_name(number)} has no app_secret: set it.")
+            missing = self._deaf_at_meta(secrets) if number.provider == "meta" else self._deaf_at_twilio(secrets)
+            yield _check("webhook", not missing, f"The number {_name(number)} {missing}")
+
+    def _deaf_at_meta(self, secrets: Secrets) -> str:
+        return "" if secrets.app_secret or self._setup.shared_webhook else "has no app_secret: set it."
+
+    def _deaf_at_twilio(self, secrets: Secrets) -> str:
+        """Twilio signs the address that it posts to."""
+        if not self._setup.public_url:
+            return "hears nothing while the gateway has no PUBLIC_URL: the operator has to set it."
+        return "" if secrets.auth_token else "has no auth_token: set it."
 
     def _model(self, bot: StoredBot, plan: str) -> tuple[bool, str]:
         name = read_config(msgspec.json.decode(bot.config)).model or None
@@ -68,6 +89,22 @@ class Readiness:
         if not isinstance(found, Refusal) or self._models.passthrough(passthrough_id(name or "")) is not None:
             return True, ""
         return False, refuse(found).message
+
+
+def _templates(
+    db: Transaction, tenant_id: str, bot: StoredBot, linked: Sequence[StoredNumber]
+) -> Iterator[DeployCheck]:
+    """Whether what is sent after the 24 hours, if anything is, may be sent from each number."""
+    template = read_config(msgspec.json.decode(bot.config)).fallback_template
+    if template is None:
+        return
+    for number in linked:
+        error = fallback_template.why_off(db, tenant_id, number.id, template)
+        message = (
+            f"The template {template.name} is not sent from {_name(number)} any more: {error} See to it at WhatsApp, "
+            "then set the bot's config again, or name another one in config.fallback_template."
+        )
+        yield _check("template", not error, message)
 
 
 def _connected(bot: StoredBot, linked: Sequence[StoredNumber]) -> tuple[bool, str]:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import trio
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from app.core.identity import new_uuid
 from app.core.numbers import VERIFY_CONTEXT, Secrets, secrets_context
@@ -45,10 +47,22 @@ SECRETS = Secrets(
 )
 PUBLIC_URL = "https://bots.example.com"
 PLANS = Catalog.load().plans
+#: A message of Twilio's as a form, and the path that it is posted to.
+TARGET = "/api/v1/webhooks/twilio/whatsapp?x=%20y"
+FORM = {
+    **{"MessageSid": "SM1", "AccountSid": "AC1", "From": "whatsapp:+919876543210", "To": "whatsapp:+15550001111"},
+    "Body": "नमस्ते",
+}
 
 
 def signature(secret: str, body: bytes) -> str:
     return f"sha256={hmac.digest(secret.encode(), body, 'sha256').hex()}"
+
+
+def signed_form(form: dict[str, str], target: str = TARGET, token: str = SECRETS.auth_token) -> tuple[bytes, str]:
+    """The body of a form, and Twilio's signature of it."""
+    body = urlencode(form).encode()
+    return body, RequestValidator(token).compute_signature(PUBLIC_URL + target, form)
 
 
 def text(key: str, words: str = "hello", sender: Person = ASHA, at: int = NOW_S, **more: Any) -> Message:

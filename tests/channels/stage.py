@@ -66,6 +66,9 @@ class ScriptedLine:
     async def check(self) -> Checked:
         raise NotImplementedError
 
+    async def belongs_to(self, business: str) -> bool:
+        raise NotImplementedError
+
     async def find(self, letter: Letter, since_s: float) -> Sent | None:
         raise NotImplementedError
 

@@ -15,6 +15,7 @@ from app.core.file_links import FileLink, image_links, media_links
 from app.core.identity import new_id, now_us
 from app.storage import media
 from app.storage.media import StoredMedia
+from app.switchboard import MEDIA
 from channels.media_links import LIFE_S, PATH
 from scripts.clustering.postgres import free_port
 from scripts.simulator.whatsapp.sayings import Saying
@@ -81,6 +82,22 @@ async def test_at_twilio_too_a_voice_note_is_answered_with_a_voice_note(at_its_a
     assert charges(caller) == ["stt", "llm", "tts"]
     shop.say("[tokens=8] and in writing?")
     assert (await shop.hears(2))[1]["type"] == "text"
+
+
+@ON_BOTH
+async def test_a_voice_note_that_the_disk_refuses_is_written_instead_and_not_paid_for(
+    at_its_address: Caller,
+) -> None:
+    caller = at_its_address
+    folder = trio.Path(caller.house.settings.blob_dir)
+    await folder.mkdir(parents=True, exist_ok=True)
+    await (folder / MEDIA).write_bytes(b"no folder")
+    shop = await open_shop(caller.house, caller.house.url, bot=VOICE_BOT, debounce_media_seconds=0)
+    shop.say(Saying(type="voice", ms=2000))
+    (answer,) = await shop.hears()
+    assert answer["type"] == "text"
+    assert charges(caller) == ["stt", "llm"]
+    assert caller.rows("SELECT state, charge FROM calls WHERE category = 'tts'") == [("voided", 0)]
 
 
 async def test_a_file_comes_whole_with_what_a_browser_needs_to_be_safe(

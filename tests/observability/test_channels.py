@@ -142,6 +142,7 @@ async def test_before_the_first_look_nothing_is_said() -> None:
         ("answered", "", ""),
         ("superseded", "the user has written more", "more_written"),
         ("dropped", "a person has taken over", "taken_over"),
+        ("dropped", "the bot was switched off", "switched_off"),
         ("failed", "provider_error", "provider"),
         ("failed", "upstream_error", "provider"),
         ("failed", "model_not_found", "refused"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.core.billing import Bill
@@ -14,7 +15,7 @@ from app.core.errors import Problem
 from app.core.identity import Principal
 from app.core.transcription import Transcript
 from app.providers.whatsapp.line import File, FileWanted
-from app.storage import bot_turns
+from app.storage import bot_turns, received
 from app.storage.blobs import Blobs
 from app.storage.conversations import StoredMessage
 from app.usecases.meter import Ask
@@ -128,6 +129,25 @@ async def test_a_recording_of_hours_is_not_paid_for(stage: Stage, listening: Lis
     assert listening.asked == 0
     assert await stage.charged() == 0
     assert await stage.dispositions() == ["unheard"]
+
+
+async def test_what_a_user_does_to_a_recording_while_it_is_heard_stays_known(
+    stage: Stage, listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reacted_to(*asked: Any) -> Any:
+        (message,) = await stored(stage)
+        details = msgspec.json.encode({**msgspec.json.decode(message.details), "reactions": {"a contact": "+1"}})
+        changed = message._replace(details=details.decode())
+        await stage.db.write(stage.tenant_id, lambda db: received.change_message(db, stage.tenant_id, changed))
+        return await listening(*asked)
+
+    listening.texts = ["one"]
+    monkeypatch.setattr(hearing, "run_transcription", reacted_to)
+    await speak(stage)
+    await stage.play()
+    ((text, details),) = await stage.rows("SELECT content, details FROM messages WHERE role = 'user'")
+    assert (text, msgspec.json.decode(details)["reactions"]) == ("one", {"a contact": "+1"})
+    assert msgspec.json.decode(details)["transcript"]
 
 
 async def test_only_the_newest_images_are_fetched_and_no_more_than_memory_bears(stage: Stage) -> None:

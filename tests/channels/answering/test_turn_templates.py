@@ -39,3 +39,10 @@ async def test_none_goes_to_a_customer_who_wants_none(database_url: str) -> None
 async def test_none_goes_out_that_the_balance_does_not_cover(database_url: str, credit: int, sent: list[str]) -> None:
     async with open_stage(database_url, config=CONFIG, credit=credit) as stage:
         assert await templates(stage) == sent
+
+
+async def test_none_goes_out_that_whatsapp_has_switched_off(database_url: str) -> None:
+    async with open_stage(database_url, config=CONFIG) as stage:
+        off = '{"name": "come_back", "language": "en", "error": "132015: Paused"}'
+        await stage.db.write(stage.tenant_id, lambda db: db.do("UPDATE numbers SET template_off = ?", off))
+        assert await templates(stage) == []

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from tests.channels.answering.test_turns import TOOL, asks_a_price, calls, hello_again
 
 from app.core.errors import Problem
 from app.storage import bot_turns
@@ -18,16 +17,11 @@ from app.storage.bot_turns import LegTaken
 from channels.answering import deciding
 from channels.answering.asking import ToolCall
 from channels.answering.lanes import Nudge
+from tests.channels.answering.models import TOOL, asks_a_price, calls, hello_again
 from tests.channels.stage import COST, Stage, open_stage, until_asked
 from tests.databases import ON_BOTH
 
 pytestmark = ON_BOTH
-
-
-@pytest.fixture
-async def stage(database_url: str) -> AsyncIterator[Stage]:
-    async with open_stage(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

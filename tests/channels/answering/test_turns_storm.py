@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import trio
-from tests.channels.answering.test_turns import TOOL, calls
 
 from app.core.errors import Problem
 from app.storage import bot_turns, lanes
@@ -17,6 +16,7 @@ from app.storage.database import Transaction
 from channels.answering.asking import ToolCall
 from channels.answering.lanes import Nudge
 from channels.conversations import people
+from tests.channels.answering.models import TOOL, calls
 from tests.channels.stage import COST, Stage, open_stage
 from tests.databases import ON_BOTH
 

@@ -167,6 +167,21 @@ async def test_what_could_not_be_read_is_read_anew(room: Mailroom) -> None:
     assert await room.messages() == [("hello",)]
 
 
+async def test_what_a_provider_refused_is_there_to_be_looked_at_and_is_not_sent_from_there(room: Mailroom) -> None:
+    await room.do(
+        "INSERT INTO dead_letters (tenant_id, id, number_id, provider, account, reason, body, received_at, message_id) "
+        "VALUES (?, 'a', ?, 'meta', '1065', 'refused: 131009: No', '{}', 1, 'msg_1')",
+        *(room.tenant_id, room.number.id),
+    )
+    (listed,) = (await desk(room).page(room.tenant_id, DeadLetterQuery())).data
+    assert (listed.message_id, listed.reason) == ("msg_1", "refused: 131009: No")
+    with pytest.raises(Problem, match="write it anew with POST /api/v1/whatsapp/messages") as raised:
+        await desk(room).replay(room.tenant_id, "a")
+    assert raised.value.code == "conflict"
+    assert (await desk(room).find(room.tenant_id, "a")).replayed_at is None
+    assert (await room.rows("inbox", "state"), await room.rows("sends", "state")) == ([], [])
+
+
 async def test_a_form_that_could_not_be_read_is_read_anew(database_url: str) -> None:
     async with open_mailroom(database_url, provider="twilio", account="+15550001111") as room:
         form = [["MessageSid", "SM1"], ["From", "whatsapp:+1"], ["To", "whatsapp:+15550001111"], ["Body", "hi"]]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 import pytest
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from app.core.errors import Problem
 from app.core.sealing import Sealer
@@ -18,15 +16,17 @@ from channels.inbound.intake import Gate, Intake, Refused, Unsigned
 from tests.books import open_books
 from tests.channels.mailroom import (
     APP_SECRET,
-    PUBLIC_URL,
+    FORM,
     SEALER,
     SECRETS,
+    TARGET,
     Mailroom,
     add_number,
     envelope,
     meta_text,
     open_mailroom,
     signature,
+    signed_form,
     text,
 )
 from tests.databases import ON_BOTH
@@ -34,16 +34,6 @@ from tests.gate import GatedEngine
 from tests.storage.making import make_tenant
 
 ONE = envelope(("1065", {"messages": [meta_text("wamid.A")]}))
-TARGET = "/api/v1/webhooks/twilio/whatsapp?x=%20y"
-FORM = {
-    **{"MessageSid": "SM1", "AccountSid": "AC1", "From": "whatsapp:+919876543210", "To": "whatsapp:+15550001111"},
-    "Body": "नमस्ते",
-}
-
-
-def signed_form(form: dict[str, str], target: str = TARGET, token: str = SECRETS.auth_token) -> tuple[bytes, str]:
-    body = urlencode(form).encode()
-    return body, RequestValidator(token).compute_signature(PUBLIC_URL + target, form)
 
 
 async def kept(room: Mailroom) -> list[tuple[object, ...]]:
@@ -114,14 +104,25 @@ async def test_what_comes_to_a_numbers_url_for_another_number_is_a_letter_to_its
     assert await letters(room) == [(room.tenant_id, room.number.id, "2065", "for another number than the URL's")]
 
 
+NEWS = msgspec.json.encode(
+    {"entry": [{"id": "102", "changes": [{"field": "account_alerts", "value": {"alert": "x"}}]}]}
+)
+
+
 async def test_news_of_a_business_account_is_kept_with_a_number_of_it(room: Mailroom) -> None:
-    body = msgspec.json.encode(
-        {"entry": [{"id": "102", "changes": [{"field": "account_alerts", "value": {"alert": "x"}}]}]}
-    )
-    await room.intake.take_shared_meta(body, signature(APP_SECRET, body))
-    await room.intake.take_meta(room.number.id, body, signature(SECRETS.app_secret, body))
+    await room.do("UPDATE numbers SET proven_business = business")
+    await room.intake.take_shared_meta(NEWS, signature(APP_SECRET, NEWS))
+    await room.intake.take_meta(room.number.id, NEWS, signature(SECRETS.app_secret, NEWS))
     assert [(row[1], row[3]) for row in await kept(room)] == [(room.number.id, "notice")]
     assert await letters(room) == []
+
+
+@pytest.mark.parametrize("proven", ["", "101"])
+async def test_whoever_only_names_a_business_account_hears_nothing_of_it(room: Mailroom, proven: str) -> None:
+    """A number is somebody's as soon as a token opens it; the account beside it may be anybody's."""
+    await room.do("UPDATE numbers SET proven_business = ?", proven)
+    await room.intake.take_shared_meta(NEWS, signature(APP_SECRET, NEWS))
+    assert (await kept(room), [row[0] for row in await letters(room)]) == ([], [""])
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"entry": 5}', b"[" * 100_000])

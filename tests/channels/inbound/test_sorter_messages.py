@@ -125,6 +125,20 @@ async def test_a_call_waits_for_a_turn_at_once_and_opens_the_window_but_its_end_
     assert await room.rows("contacts", "window_until") == [(DAY_0 + DAY_US,)]
 
 
+@pytest.mark.parametrize("told", [1, 2])
+@ON_BOTH
+async def test_webhooks_hear_once_that_somebody_has_called_and_not_how_the_call_ended(
+    room: Mailroom, told: int
+) -> None:
+    await room.listen()
+    for _ in range(told):
+        await room.tell(Call("wacid.A", NOW_S, ASHA, "connect"), Call("wacid.B", NOW_S, ASHA, "terminate"))
+    ((message, conversation),) = await room.messages("id, conversation_id")
+    (received,) = [data for event, data in await room.events() if event == "message.received"]
+    who = {"channel": "whatsapp", "from": ASHA.phone, "user_id": ASHA.user_id or None, "bot_id": room.number.bot_id}
+    assert received == {"conversation_id": conversation, **who, "message_id": message, "type": "call", "text": ""}
+
+
 async def test_an_answer_from_the_business_phone_silences_the_bot(room: Mailroom) -> None:
     await room.tell(text("wamid.A"), Echo("wamid.E", NOW_S, ASHA, "text", "I am here"))
     assert await room.messages("content, role, author, disposition, status") == [
