@@ -23,6 +23,8 @@ RETRY_S: Final = 0.25
 #: How long an admission that was answered 503 may still turn up: a server that hung may commit it when it wakes.
 MAY_APPEAR_S: Final = 60.0
 SWEPT_AT_ONCE: Final = 1000
+#: In one transaction: a slow database, too, must get through with it in time.
+SWEPT_IN_ONE: Final = 100
 #: Beyond so many endings that wait, an admission that may still turn up is left to the sweeper.
 MOST_UNASKED: Final = 1000
 #: What else the transaction of an ending writes; it may be run again.
@@ -138,9 +140,11 @@ class Settler:
             return None
         count, complete = 0, True
         for tenant_id, group in groupby(sorted(expired), key=itemgetter(0)):
-            job = partial(_expire, tenant_id, [call for _, call in group], closing)
+            calls = [call for _, call in group]
             try:
-                count += await self._db.write(tenant_id, job)
+                for first in range(0, len(calls), SWEPT_IN_ONE):
+                    job = partial(_expire, tenant_id, calls[first : first + SWEPT_IN_ONE], closing)
+                    count += await self._db.write(tenant_id, job)
             except Problem as problem:
                 log.warning("meter.sweep_failed", error=str(problem))
                 complete = False

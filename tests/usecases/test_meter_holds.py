@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from app.core.errors import Problem
 from app.core.ledger import Limits
 from app.core.limits import Rate
 from app.storage import keys
+from app.storage.database import Transaction
 from app.storage.ledger import StaleKey
+from app.usecases import settling
 from app.usecases.meter import Call
 from tests.databases import sqlite_url
 from tests.storage.making import DAY_0
@@ -46,11 +49,35 @@ async def test_the_sweeper_goes_on_sweeping(desk: Desk, nursery: trio.Nursery) -
                 await trio.sleep(0.01)
 
 
-async def test_more_holds_than_one_sweep_takes_are_taken_by_the_next(desk: Desk) -> None:
-    await left_by_a_dead_process(desk, 1005)
+async def test_more_holds_than_one_sweep_takes_are_taken_by_the_next(database_url: str) -> None:
+    async with open_desk(database_url, deadline_s=60.0) as desk:
+        await left_by_a_dead_process(desk, 1005)
+        desk.clock.turn(HOLD_S + 1)
+        assert [await desk.meter.settler.sweep() for _ in range(3)] == [1000, 5, 0]
+        assert await desk.money() == (CREDIT, 0)
+
+
+async def test_what_a_sweep_has_ended_stays_ended_when_the_database_goes_away_in_its_middle(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_by_a_dead_process(desk, 5)
     desk.clock.turn(HOLD_S + 1)
-    assert [await desk.meter.settler.sweep() for _ in range(3)] == [1000, 5, 0]
-    assert await desk.money() == (CREDIT, 0)
+    settler, write, writes = desk.meter.settler, desk.db.write, 0
+
+    async def write_twice(tenant_id: str, job: Callable[[Transaction], int]) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > 2:
+            raise Problem("storage_unavailable", "The database is away.")
+        return await write(tenant_id, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(settling, "SWEPT_IN_ONE", 2)
+        patch.setattr(desk.db, "write", write_twice)
+        assert await settler.sweep() is None
+    assert settler.swept == 4
+    assert await desk.open_holds() == 1
+    assert await settler.sweep() == 1
 
 
 async def test_a_sweep_without_a_database_is_tried_again_later(database_url: str) -> None:
