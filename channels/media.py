@@ -18,14 +18,12 @@ from app.storage import media as stored
 from app.storage.blobs import Blobs
 from app.storage.database import EVERY_TENANT, Database
 from app.storage.media import StoredMedia
+from app.usecases.stray_files import STRAYS_S, sweep_strays
 from app.usecases.sweeping import run_sweeps
 
 log = structlog.get_logger(__name__)
 SWEPT_AT_ONCE: Final = 200
 MORE_S: Final = 1.0
-#: A file without a row is younger only while its message may still be written.
-STRAY_AFTER_S: Final = 86_400.0
-STRAYS_S: Final = 6 * 3600.0
 PIECE: Final = 1024 * 1024
 
 
@@ -99,13 +97,7 @@ class MediaStore:
 
     async def sweep_strays(self) -> None:
         """Delete files that have no row and are older than a day."""
-        for tenant_id, days in await self._blobs.folders():
-            names = await self._blobs.older(tenant_id, days, STRAY_AFTER_S)
-            for start in range(0, len(names), SWEPT_AT_ONCE):
-                await self._sweep_strays(tenant_id, names[start : start + SWEPT_AT_ONCE])
-
-    async def _sweep_strays(self, tenant_id: str, names: list[str]) -> None:
-        await self._delete(tenant_id, await self._db.read(tenant_id, lambda db: stored.strays(db, tenant_id, names)))
+        await sweep_strays(self._db, self._blobs, "media", self._delete)
 
     async def _run_strays(self) -> None:
         while True:

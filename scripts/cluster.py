@@ -16,9 +16,8 @@ from typing import Final
 
 import trio
 
-from app.commands import configure_log, exit_code
+from app.commands import configure_log
 from app.config import Settings
-from app.core.errors import first_error
 from app.providers.registry import dialects
 from catalog.catalog import Catalog
 from scripts.clustering import summary
@@ -26,7 +25,7 @@ from scripts.clustering.backends import Backends
 from scripts.clustering.balancer import run_balancer
 from scripts.clustering.fleet import Fleet
 from scripts.clustering.postgres import Postgres, open_postgres
-from scripts.launch import check_port, environment, prepare, say, watch_simulator
+from scripts.launch import check_port, environment, prepare, say, serve, watch_simulator
 from scripts.launching.demo_bots import connect_bots
 from scripts.launching.directory import DataDirectory, LaunchError, open_directory
 from scripts.launching.simulator import ROOT, Simulator, has_provider_key, open_simulator, with_simulator
@@ -43,20 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
     options = parser().parse_args(arguments)
 
-    def run() -> int:
+    def launch() -> None:
         if not 1 <= options.replicas <= MOST_REPLICAS:
             raise LaunchError(f"--replicas {options.replicas}: choose from 1 to {MOST_REPLICAS}.")
         _launch(options)
-        say("Stopped.")
-        return 0
 
-    try:
-        return exit_code(run)
-    except BaseException as error:
-        if not isinstance(first_error(error), KeyboardInterrupt):
-            raise
-        say("Stopped before it was ready.")
-        return 130
+    return serve(launch)
 
 
 def _launch(options: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import secrets
 import sys
@@ -23,6 +22,7 @@ from app.storage.database import EVERY_TENANT
 from app.storage.engines import shown
 from app.usecases import models
 from catalog.catalog import Catalog
+from scripts.database_option import settings_with
 from scripts.filling.business import NAME, fill, make_owner
 from scripts.filling.sink import Sink, open_sink
 
@@ -50,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    given = {"DATABASE_URL": options.database_url} if options.database_url else {}
-    settings = Settings.from_environment({**os.environ, **given})
+    settings = settings_with(options.database_url)
     trio.run(_prepare, settings)
     began = time.monotonic()
     with open_sink(settings.database_url) as sink:

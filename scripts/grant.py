@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from app.commands import Mendable, run_async
-from app.config import ConfigError, Settings
+from app.commands import Mendable, exit_code, run_async
+from app.config import Settings
 from app.core.identity import now_us
 from app.core.money import credits_from_ucr, ucr_from_credits
 from app.main import open_storage
 from app.storage import entries, ledger, tenants
 from app.storage.database import EVERY_TENANT, Transaction
 from app.storage.engines import sqlite_path
+from scripts.database_option import settings_with
 
 HELP: Final = """\
 Gives credits to an organisation, once for each --ref: run it again, from wherever, and nothing more is given.
@@ -66,13 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     order = Order(options.tenant, options.kind or "grant", options.credits, options.ref, options.note)
     if order.amount_ucr == 0 or (order.amount_ucr < 0 and order.kind != "adjust"):
         parser.error("argument --credits: must be more than 0; to take credits use --adjust")
-    given = {"DATABASE_URL": options.database} if options.database else {}
-    try:
-        settings = Settings.from_environment({**os.environ, **given})
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return run(settings, order)
+    return exit_code(lambda: run(settings_with(options.database), order))
 
 
 def run(settings: Settings, order: Order) -> int:

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -47,9 +47,14 @@ Settings come from environment variables (see `python -m app --help`); the optio
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns 0 then, 1 with one message for what the user can mend."""
     options = parser().parse_args(arguments)
+    return serve(lambda: _launch(options))
+
+
+def serve(launch: Callable[[], None]) -> int:
+    """`launch` until it ends by itself; its exit code, 130 when it was stopped before it was ready."""
 
     def run() -> int:
-        _launch(options)
+        launch()
         say("Stopped.")
         return 0
 

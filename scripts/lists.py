@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import re
 import secrets
 import sys
@@ -16,10 +15,10 @@ from typing import Final, NamedTuple
 import trio
 
 from app.commands import Mendable, exit_code
-from app.config import Settings
 from app.core.identity import now_us
 from app.core.times import DAY_US, iso_time
 from scripts.bench.figures import percentile
+from scripts.database_option import settings_with
 from scripts.listing.asks import Ask, List, filters_of, lists_of, pages_of, pairs_of
 from scripts.listing.gateway import Browser, log_in, open_gateway
 
@@ -60,10 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    given = {"DATABASE_URL": options.database_url} if options.database_url else {}
-    settings = Settings.from_environment(
-        {"SECRET_KEY": secrets.token_hex(16), "HOST": "127.0.0.1", **os.environ, **given}
-    )
+    settings = settings_with(options.database_url, SECRET_KEY=secrets.token_hex(16), HOST="127.0.0.1")
     token = trio.run(log_in, settings)
     over = 0
     with open_gateway(settings) as port, closing(Browser(port, token)) as browser:

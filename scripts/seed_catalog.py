@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.commands import run_async
-from app.config import ConfigError, Settings
+from app.commands import exit_code, run_async
+from app.config import Settings
 from app.storage.catalog import Changes
 from app.usecases import models
 from catalog.catalog import PACKAGE, Catalog
+from scripts.database_option import settings_with
 from scripts.seeding.target import Target, open_target
 
 DESCRIPTION = """\
@@ -29,13 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--catalog", metavar="DIR", type=Path, help="where the three files are (default: catalog/)")
     parser.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
     options = parser.parse_args(arguments)
-    given = {"DATABASE_URL": options.database} if options.database else {}
-    try:
-        settings = Settings.from_environment({**os.environ, **given})
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return run(settings, dry_run=options.dry_run, directory=options.catalog)
+    return exit_code(lambda: run(settings_with(options.database), dry_run=options.dry_run, directory=options.catalog))
 
 
 def run(settings: Settings, *, dry_run: bool, directory: Path | None = None) -> int:

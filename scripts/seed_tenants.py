@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, TextIO
 
-from app.commands import run_async
+from app.commands import exit_code, run_async
 from app.config import ConfigError, Settings
+from scripts.database_option import settings_with
 from scripts.seeding.target import open_target
 from scripts.seeding.tenants import read_tenants
 from scripts.seeding.write import Report, write_tenants
@@ -85,13 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="append new keys and passwords to FILE (mode 600), one JSON a line",
     )
     options = parser.parse_args(arguments)
-    given = {"DATABASE_URL": options.database} if options.database else {}
-    try:
-        settings = Settings.from_environment({**os.environ, **given})
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return run(settings, options.file, dry_run=options.dry_run, keys_out=options.keys_out)
+    return exit_code(
+        lambda: run(settings_with(options.database), options.file, dry_run=options.dry_run, keys_out=options.keys_out)
+    )
 
 
 def run(settings: Settings, path: Path, *, dry_run: bool = False, keys_out: Path | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The launcher as a process of its own, for tests of what a user starts and then talks to."""
+"""The launcher as a process of its own, and whatever else a user starts and then talks to."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ class Launched:
     def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
         self.process = process
         self.data = data
-        deadline = time.monotonic() + START_S
-        while not (data / "run.json").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "it did not become ready"
-            time.sleep(0.05)
-        self.run: dict[str, Any] = json.loads((data / "run.json").read_text())
+        self.run = read_run(data)
 
     def stop(self, number: int) -> tuple[int, str]:
         """The exit code and all that was printed."""
@@ -40,13 +35,30 @@ class Launched:
 
 @contextmanager
 def launched(data: Path, *arguments: str) -> Iterator[Launched]:
-    """The real command on a free port, without any setting from outside."""
-    command = [sys.executable, "-m", "scripts.launch", "--port", "0", "--data", str(data), *arguments]
+    with open_command("scripts.launch", data, *arguments) as process:
+        yield Launched(process, data)
+
+
+@contextmanager
+def open_command(module: str, data: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The real command on a free port, without any setting from outside; ready once its run.json is there."""
+    command = [sys.executable, "-m", module, "--port", "0", "--data", str(data), *arguments]
     known = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=known
     ) as process:
         try:
-            yield Launched(process, data)
+            deadline = time.monotonic() + START_S
+            while not (data / "run.json").exists():
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline, "it did not become ready"
+                time.sleep(0.05)
+            yield process
         finally:
             process.kill()
+
+
+def read_run(data: Path) -> dict[str, Any]:
+    """What the command says of itself, as it is now."""
+    run: dict[str, Any] = json.loads((data / "run.json").read_text())
+    return run

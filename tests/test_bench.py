@@ -1,13 +1,10 @@
-"""The bench's pure parts, its load generator against a stub that misbehaves, and systems started and stopped."""
+"""The bench's pure parts, and systems started and stopped."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,76 +16,16 @@ from hypothesis import strategies as st
 
 from scripts.bench import litellm, plot, report
 from scripts.bench.figures import LOADS, Kind, Measure, System, number, percentile, spread
-from scripts.bench.load import Load, Tally, run_load
 from scripts.bench.processes import BenchError, Cores, Recipe, ask_once, open_system
-from scripts.bench.questions import Door, request, short_body, stream_body
+from scripts.bench.questions import Door, short_body, stream_body
 from scripts.bench.responses import ResponseReader, StreamReader
 from scripts.bench.run import RunPlan, schedule
 from scripts.bench.systems import ROOT, build
 from scripts.bench.wrk import Aim, lua_script
+from tests.bench_events import EVENTS
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"
 SIZED = b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello!"
-EVENTS = (
-    b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
-    b'data: {"choices":[{"delta":{"content":"one"}}]}\r\n\r\n'
-    b": a comment\n\n"
-    b'data: {"choices": [{"delta": {"content": " two"}}]}\n\n'
-    b'data: {"choices":[],"usage":{}}\n\n'
-    b"data: [DONE]\n\n"
-)
-
-
-class Stub(BaseHTTPRequestHandler):
-    """Answers by path: /json, /stream, /busy, /cut (the stream is cut), /hang (it never ends)."""
-
-    protocol_version = "HTTP/1.1"
-    released: threading.Event
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        if self.path in ("/json", "/busy"):
-            self.send_response(200 if self.path == "/json" else 429)
-            self.send_header("content-length", "4")
-            self.end_headers()
-            self.wfile.write(b"text")
-            return
-        self.send_response(200)
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        if self.path == "/hang":
-            self.released.wait(5)
-            self.close_connection = True
-            return
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(EVENTS), EVENTS))
-        if self.path == "/cut":
-            self.close_connection = True
-            return
-        self.wfile.write(b"0\r\n\r\n")
-
-    def log_message(self, *_: object) -> None:
-        """A test says nothing."""
-
-
-@pytest.fixture
-def stub() -> Iterator[int]:
-    """The port of a server in a thread."""
-    Stub.released = threading.Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    server.daemon_threads = False
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server.server_port
-    Stub.released.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def loaded(port: int, path: str, *, lines: int = 2, streamed: bool = True) -> Tally:
-    door = Door(port, path, "m", "k")
-    payload = request(door, short_body(door))
-    return run_load(Load((port,), lambda _line, _turn: payload, lines, 0.15, streamed=streamed, grace_s=0.15))
 
 
 def measured(system: System, kind: Kind = "json", load: int = 16, *, round: int = 1, **fields: float) -> Measure:
@@ -167,38 +104,6 @@ def test_stream_lengths_differ_between_lines_and_calls_and_stay_near_100() -> No
     door = Door(1, "/", "m", "k")
     prompts = [json.loads(stream_body(door, *at))["messages"][0]["content"] for at in ((0, 0), (1, 0), (0, 1))]
     assert [prompt.partition("[tokens=")[2] for prompt in prompts] == ["80]", "87]", "91]"]
-
-
-def test_whole_answers_are_counted_and_timed(stub: int) -> None:
-    tally = loaded(stub, "/json", streamed=False)
-    assert tally.calls > 2
-    assert (tally.errors, tally.calls) == (0, len(tally.waits))
-    assert all(0 < wait < 0.3 for wait in tally.waits)
-
-
-def test_streams_give_first_tokens_gaps_and_the_burst_apart(stub: int) -> None:
-    tally = loaded(stub, "/stream")
-    assert (tally.errors, tally.tokens) == (0, 2 * tally.calls)
-    assert (len(tally.waits), len(tally.gaps), len(tally.burst_waits)) == (tally.calls, tally.calls, 2)
-
-
-def test_a_refusal_is_an_error_in_its_words(stub: int) -> None:
-    tally = loaded(stub, "/busy")
-    assert tally.calls == 0
-    assert tally.first_error == "status 429: text"
-
-
-def test_a_cut_stream_is_an_error_and_the_line_goes_on(stub: int) -> None:
-    tally = loaded(stub, "/cut")
-    assert tally.calls == 0
-    assert tally.errors > 2
-    assert tally.first_error == "the connection closed before the answer's end"
-
-
-def test_an_answer_that_never_comes_counts_with_the_time_it_waited(stub: int) -> None:
-    tally = loaded(stub, "/hang")
-    assert (tally.calls, tally.errors) == (0, 2)
-    assert all(wait >= 0.3 for wait in tally.waits)
 
 
 def test_systems_take_turns_and_the_order_turns_round() -> None:

@@ -27,7 +27,10 @@ EXCEPTIONS = {
         "refused": "what the operator's doctor finds; whose it is comes back with each",
     },
     "conversation_ages": {"quiet": "which conversations may be over; whose they are comes back with each"},
-    "dead_letters": {"sweep": "deletes what is past its time, whose ever it is; says how many"},
+    "dead_letters": {
+        "page_of_all": "what the operator's script lists; whose it is comes back with each",
+        "sweep": "deletes what is past its time, whose ever it is; says how many",
+    },
     "deliveries": {
         "give_up": "fails what has waited for too long, whose ever it is; says how many",
         "sweep": "deletes what is past its time, whose ever it is; says how many",
@@ -53,7 +56,8 @@ EXCEPTIONS = {
         "open_holds": "three numbers for the operator",
     },
     "lanes": dict.fromkeys(
-        ("due", "next_due", "touched"), "any process answers whoever waits; whose they are comes back with each"
+        ("due", "next_due", "silent", "touched"),
+        "any process answers whoever waits; whose they are comes back with each",
     ),
     "media": {"sweep": "deletes what is past its time, whose ever it is; tells whose, so that its file goes too"},
     "members": {"find_by_email": "an address belongs to one tenant, as a credential does"},
@@ -118,7 +122,10 @@ EVERY_TENANT_PLACES: Final = {
         ("Sessions.check", "Sessions.close"), "the digest of a credential tells the tenant"
     ),
     "app/usecases/settling.py": {"Settler._expired": "which holds are due; whose they are comes back with each"},
-    "channels/inbound/dead_letters.py": {"DeadLetters.replay": "the operator's letters: by now the number tells whose"},
+    "channels/inbound/dead_letters.py": {
+        "DeadLetters.page_of_all": "what the operator's script lists; whose it is comes back with each",
+        "DeadLetters.replay": "the operator's letters: by now the number tells whose",
+    },
     "channels/inbound/intake.py": {
         "Intake.verify_shared": "says yes or no",
         "Intake.take_shared_meta": "the number that a webhook came for tells the tenant",

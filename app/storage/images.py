@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Final
 
@@ -56,19 +55,6 @@ def find(db: Transaction, tenant_id: str, image_id: str, since_us: int) -> Store
         *(tenant_id, image_id, since_us),
     )
     return None if row is None else StoredImage(*row)
-
-
-def strays(db: Transaction, tenant_id: str, image_ids: Sequence[str]) -> list[str]:
-    """Those of these ids that are no image of the tenant's.
-
-    None of a tenant that is not in this database: its files may belong to another gateway.
-    """
-    if not image_ids or db.one("SELECT 1 FROM tenants WHERE id = ?", tenant_id) is None:
-        return []
-    marks = ", ".join("?" * len(image_ids))
-    rows = db.all(f"SELECT id FROM images WHERE tenant_id = ? AND id IN ({marks})", tenant_id, *image_ids)
-    known = {row[0] for row in rows}
-    return [each for each in image_ids if each not in known]
 
 
 def sweep(db: Transaction, since_us: int, limit: int) -> list[tuple[str, str]]:

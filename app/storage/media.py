@@ -51,16 +51,6 @@ def with_file(db: Transaction, tenant_id: str, message_ids: Sequence[str]) -> se
     return {row[0] for row in rows}
 
 
-def strays(db: Transaction, tenant_id: str, media_ids: Sequence[str]) -> list[str]:
-    """Those of these ids that are no media of the tenant's; none of a tenant that is not in this database."""
-    if not media_ids or db.one("SELECT 1 FROM tenants WHERE id = ?", tenant_id) is None:
-        return []
-    marks = ", ".join("?" * len(media_ids))
-    rows = db.all(f"SELECT id FROM media WHERE tenant_id = ? AND id IN ({marks})", tenant_id, *media_ids)
-    known = {row[0] for row in rows}
-    return [each for each in media_ids if each not in known]
-
-
 def sweep(db: Transaction, since_us: int, limit: int) -> list[tuple[str, str]]:
     """Delete what is as old as `since_us`, at most `limit`; tells whose each was and its id."""
     rows = db.all(

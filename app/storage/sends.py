@@ -151,7 +151,7 @@ def _meant(db: Transaction, tenant_id: str, status: Told) -> StoredSend | None:
 def _fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us: int) -> bool:
     """One that is tried again must not fail for what an earlier attempt is told: only the id tells them apart."""
     other = bool(send.provider_id and status.provider_id and send.provider_id != status.provider_id)
-    if send.state == "sending" and send.attempts > 1 and not send.provider_id:
+    if send.state in ("sending", "unknown") and send.attempts > 1 and not send.provider_id:
         return False
     if other or send.state in ("making", "queued") or moved(send.state, "failed") == send.state:
         return True

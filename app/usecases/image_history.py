@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -32,6 +31,7 @@ from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.images import StoredImage
 from app.storage.ledger import Ending
 from app.usecases.settling import Beside
+from app.usecases.stray_files import STRAYS_S, sweep_strays
 
 log = structlog.get_logger(__name__)
 LINK_LIFE_S: Final = 600
@@ -39,10 +39,6 @@ SWEEP_S: Final = 600.0
 #: Pause before the next portion of many.
 MORE_S: Final = 1.0
 SWEPT_AT_ONCE: Final = 200
-#: Between two searches for files without a row, each at a time of its own in each process.
-STRAYS_S: Final = 6 * 3600.0
-#: A file without a row is younger only while its call may still be running.
-STRAY_AFTER_S: Final = 86_400.0
 MISSING: Final = "There is no image at this address. A link is good for {} minutes: list your images for a new one."
 DISK_AWAY: Final = "The image cannot be read at the moment. Try again shortly."
 
@@ -149,6 +145,7 @@ class ImageHistory:
 
     async def run_sweeper(self) -> None:
         """Delete what is past its time, and files without a row, again and again; any process may do it."""
+        # Each process searches for strays at a time of its own.
         pause_s, strays_at = SWEEP_S, trio.current_time() + random.uniform(0.1, 1) * STRAYS_S  # noqa: S311 - jitter
         while True:
             await trio.sleep(pause_s)
@@ -172,12 +169,7 @@ class ImageHistory:
 
     async def sweep_strays(self) -> int:
         """Delete files that have no row and are older than a day; how many."""
-        count = 0
-        for tenant_id, days in await self._blobs.folders():
-            for names in _portions(await self._blobs.older(tenant_id, days, STRAY_AFTER_S)):
-                strays = await self._db.read(tenant_id, partial(_strays, tenant_id, names))
-                await self._blobs.delete(tenant_id, strays)
-                count += len(strays)
+        count = await sweep_strays(self._db, self._blobs, "images", self._blobs.delete)
         if count:
             log.info("images.strays_deleted", files=count)
         return count
@@ -189,15 +181,6 @@ class ImageHistory:
 def _decode(picture: Picture) -> tuple[bytes, str]:
     data = base64.b64decode(picture.b64)
     return data, hashlib.sha256(data).hexdigest()
-
-
-def _strays(tenant_id: str, names: Sequence[str], db: Transaction) -> list[str]:
-    return stored.strays(db, tenant_id, names)
-
-
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), SWEPT_AT_ONCE):
-        yield names[start : start + SWEPT_AT_ONCE]
 
 
 def _missing() -> Problem:

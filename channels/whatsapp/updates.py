@@ -80,33 +80,29 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag="message"):
     details: dict[str, Any] = {}
 
 
-class Reaction(msgspec.Struct, frozen=True, omit_defaults=True, tag="reaction"):
-    """`emoji` "" takes one back."""
+class ToMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a user does to a message, theirs or ours: `target_id` is its provider id."""
 
     id: str
     at: int
     sender: Person
     target_id: str
+
+
+class Reaction(ToMessage, frozen=True, omit_defaults=True, tag="reaction"):
+    """`emoji` "" takes one back."""
+
     emoji: str = ""
 
 
-class Edit(msgspec.Struct, frozen=True, omit_defaults=True, tag="edit"):
+class Edit(ToMessage, frozen=True, omit_defaults=True, tag="edit"):
     """The user has changed a message."""
 
-    id: str
-    at: int
-    sender: Person
-    target_id: str
     text: str = ""
 
 
-class Revoke(msgspec.Struct, frozen=True, omit_defaults=True, tag="revoke"):
+class Revoke(ToMessage, frozen=True, omit_defaults=True, tag="revoke"):
     """The user has deleted a message."""
-
-    id: str
-    at: int
-    sender: Person
-    target_id: str
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True, tag="status"):

@@ -25,7 +25,7 @@ _SAMPLE: Final = 300
 class Load:
     """`request` gives the bytes of a line's nth call. Calls that still run `grace_s` after the time are errors.
 
-    Lines are dealt out to the ports in turn.
+    Lines are dealt out to the ports in turn. `clock` gives the time in seconds.
     """
 
     ports: Sequence[int]
@@ -35,6 +35,7 @@ class Load:
     streamed: bool
     grace_s: float = 15.0
     reader: Callable[[], EventReader] = StreamReader
+    clock: Callable[[], float] = perf_counter
 
 
 @dataclass(slots=True)
@@ -73,16 +74,16 @@ def run_load(load: Load) -> Tally:
 
 
 def _ask_and_hear(load: Load, lines: list[_Line], selector: selectors.BaseSelector) -> None:
-    end = perf_counter() + load.seconds
+    end = load.clock() + load.seconds
     for line in lines:
         line.ask(end)
     running = len(lines)
-    while running and (left := end + load.grace_s - perf_counter()) > 0:
+    while running and (left := end + load.grace_s - load.clock()) > 0:
         for key, _ in selector.select(left):
             line = key.data
             if not line.hear():
                 continue
-            if perf_counter() < end:
+            if load.clock() < end:
                 line.ask(end)
             else:
                 running -= 1
@@ -159,7 +160,7 @@ class _Line:
     def ask(self, end: float) -> None:
         """Begin the next call. A connection that is found closed shows it at the next `hear`."""
         payload = self._load.request(self._index, self._turn)
-        self._call = _Call(perf_counter(), end, burst=self._turn == 0, stream=self._load.reader())
+        self._call = _Call(self._load.clock(), end, burst=self._turn == 0, stream=self._load.reader())
         self._turn += 1
         with suppress(OSError):
             self._sock.sendall(payload)
@@ -170,8 +171,8 @@ class _Line:
             data = self._sock.recv(_READ_BYTES)
         except OSError:
             data = b""
-        now = perf_counter()
         call, load = self._call, self._load
+        now = load.clock()
         if call is not None and data:
             body = call.http.feed(data)
             if body and load.streamed and call.http.status == 200:
@@ -192,7 +193,7 @@ class _Line:
         """The load is over: a call that still runs has failed."""
         if self._call is not None:
             if self._load.streamed:
-                self._call.waited(perf_counter(), self._tally)
+                self._call.waited(self._load.clock(), self._tally)
             self._tally.fail("no end of the answer before the load was over")
 
     def _judge(self, call: _Call, now: float) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from scripts.simulator.chat import NOISY, Asked, refusal, refused
-from scripts.simulator.cues import CueError, Cues, read_cues
+from scripts.simulator.admitting import admitted
+from scripts.simulator.chat import NOISY, Asked
+from scripts.simulator.cues import Cues
 from scripts.simulator.script import JSON, Headers, Script, Step, json_script
-from scripts.simulator.triggers import Trigger, choose
+from scripts.simulator.triggers import Trigger
 
 HTML_PAGE: Final = b"<!DOCTYPE html><html><body>maintenance</body></html>"
 
@@ -36,20 +38,10 @@ def json_body(full: Any, empty: Any, usage: dict[str, Any] | None = None) -> Bod
 
 def answer_whole(asked: Asked, model: str, text: str, make: Callable[[], Body]) -> Script:
     """The script of a request whose words are `text`; its record learns model, tag and triggers."""
-    record = asked.record
-    record.model = model
-    if not asked.dialect.credited(asked.headers):
-        return refusal(asked.dialect, "bad_key")
-    try:
-        cues = read_cues(model, text)
-        record.tag, record.triggers = cues.tag, cues.triggers
-        trigger = choose(_meant(asked, cues), asked.book.first_time)
-    except CueError as problem:
-        return refusal(asked.dialect, "bad_request", str(problem))
-    if trigger.refusal is not None:
-        return refused(asked.dialect, trigger.refusal, trigger)
-    if trigger.stop == "headers":
-        return Script(silent=True, ending=trigger.ending, fault=True)
+    found = admitted(asked, model, text, partial(_meant, asked))
+    if isinstance(found, Script):
+        return found
+    cues, trigger = found
     return _played(asked, trigger, cues, make())
 
 

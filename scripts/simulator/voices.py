@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from scripts.simulator.chat import NOISY, Asked, refusal, refused
-from scripts.simulator.cues import CueError, Cues, read_cues
+from scripts.simulator.admitting import admitted
+from scripts.simulator.chat import NOISY, Asked, refusal
+from scripts.simulator.cues import Cues
 from scripts.simulator.script import JSON, Headers, Script, Step, json_script
 from scripts.simulator.sound import MEDIA, MS_PER_CHARACTER, SOUNDS
-from scripts.simulator.triggers import Quirk, Trigger, choose
+from scripts.simulator.triggers import Quirk, Trigger
 
 #: What one write carries; `[pace=N]` counts these.
 _PIECE_BYTES: Final = 4096
@@ -91,20 +92,10 @@ def _media(codec: str) -> Headers:
 
 def _play(asked: Asked, model: str, text: str, body: bytes, empty: bytes, headers: Headers) -> Script:
     """The answer as its cues and triggers want it; the book gets the characters as its usage."""
-    record = asked.record
-    record.model = model
-    if not asked.dialect.credited(asked.headers):
-        return refusal(asked.dialect, "bad_key")
-    try:
-        cues = read_cues(model, text)
-        record.tag, record.triggers = cues.tag, cues.triggers
-        trigger = choose(cues.triggers, asked.book.first_time)
-    except CueError as problem:
-        return refusal(asked.dialect, "bad_request", str(problem))
-    if trigger.refusal is not None:
-        return refused(asked.dialect, trigger.refusal, trigger)
-    if trigger.stop == "headers":
-        return Script(silent=True, ending=trigger.ending, fault=True)
+    found = admitted(asked, model, text, lambda cues: cues.triggers)
+    if isinstance(found, Script):
+        return found
+    cues, trigger = found
     if trigger.error and not trigger.after_tokens:
         return replace(json_script(asked.dialect.envelope(asked.dialect.errors["server_error"])), fault=True)
     if "empty_answer" in trigger.quirks:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.simulator import sound
 from scripts.simulator.media import PNG
-from tests.api.test_route_walk import BILLABLE
+from tests.api.routes import BILLABLE
 from tests.clients.node import run_script
 from tests.e2e.calling import open_caller
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +13,8 @@ from typing import Any, Final
 import httpx2
 import trio
 
-from scripts.launching.simulator import ROOT
+from tests.launcher import START_S, open_command, read_run
 
-START_S: Final = 60.0
 STOP_S: Final = 30.0
 MODEL: Final = "kimi-k2.5-fast"
 
@@ -28,19 +24,13 @@ class Cluster:
 
     def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
         self.process = process
-        self._file = data / "run.json"
-        deadline = time.monotonic() + START_S
-        while not self._file.exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "it did not become ready"
-            time.sleep(0.05)
+        self._data = data
         self.base_url: str = self.run["base_url"]
         self.headers = {"authorization": f"Bearer {self.run['api_key']}"}
 
     @property
     def run(self) -> dict[str, Any]:
-        run: dict[str, Any] = json.loads(self._file.read_text())
-        return run
+        return read_run(self._data)
 
     def pids(self) -> set[int]:
         """Of the replicas that serve."""
@@ -68,16 +58,8 @@ class Cluster:
 
 @contextmanager
 def open_cluster(data: Path, *arguments: str) -> Iterator[Cluster]:
-    """The real command on a free port, without any setting from outside."""
-    command = [sys.executable, "-m", "scripts.cluster", "--port", "0", "--data", str(data), *arguments]
-    known = {name: text for name, text in os.environ.items() if name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=known
-    ) as process:
-        try:
-            yield Cluster(process, data)
-        finally:
-            process.kill()
+    with open_command("scripts.cluster", data, *arguments) as process:
+        yield Cluster(process, data)
 
 
 def question(cues: str, *, stream: bool = True) -> dict[str, Any]:

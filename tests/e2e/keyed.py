@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx2
 import msgspec
 
-from tests.api.test_route_walk import FORMS, GOOD
+from tests.api.routes import FORMS, GOOD
 from tests.e2e.calling import Caller
 from tests.e2e.speaking import recording
 from tests.house import Customer

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.api.test_route_walk import BILLABLE
+from tests.api.routes import BILLABLE
 from tests.e2e import cancel_cells, routed_cells, test_receipts, test_routed_reconciliation, test_sdks
 from tests.e2e.crowd import SHARES
 

@@ -16,7 +16,7 @@ from app.core.identity import now_us
 from app.core.sealing import Sealer
 from app.storage import idempotency, keys, ledger
 from app.storage.keys import KeySettings
-from tests.api.test_route_walk import BILLABLE, FORMS, GOOD, another, spent
+from tests.api.routes import BILLABLE, FORMS, GOOD, another, spent
 from tests.databases import ON_BOTH
 from tests.e2e.calling import CHAT, Caller, Json, change, elsewhere, question
 from tests.e2e.keyed import HEADER, KEY, code, is_replay, send, shown

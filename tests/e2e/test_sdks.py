@@ -14,7 +14,7 @@ import trio
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
-from tests.api.test_route_walk import AUTHENTICATED, ROUTES, make_app
+from tests.api.routes import AUTHENTICATED, ROUTES, make_app
 from tests.e2e.calling import Caller
 from tests.e2e.sdk_driving import Talk, drive, drive_async
 from tests.e2e.sdk_talks import ANTHROPIC, OPENAI, UNCHECKED, Route

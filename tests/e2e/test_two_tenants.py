@@ -28,7 +28,7 @@ from app.storage import bots, conversations, keys
 from app.storage.bots import StoredBot
 from app.storage.conversations import StoredConversation, StoredMessage
 from app.storage.database import Row, Transaction
-from tests.api.test_route_walk import FORMS, GOOD, ROUTES
+from tests.api.routes import FORMS, GOOD, ROUTES
 from tests.databases import ON_BOTH, open_view
 from tests.e2e.any_body import any_value
 from tests.e2e.calling import Caller, elsewhere, open_caller, question

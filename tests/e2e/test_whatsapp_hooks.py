@@ -15,8 +15,17 @@ from app.storage.numbers import StoredNumber
 from channels.inbound.keeping import NOBODY
 from scripts import dead_letters as command
 from tests.channels import mailroom
-from tests.channels.mailroom import APP_SECRET, PUBLIC_URL, SECRETS, add_number, envelope, meta_text, signature
-from tests.channels.inbound.test_intake import FORM, signed_form
+from tests.channels.mailroom import (
+    APP_SECRET,
+    FORM,
+    PUBLIC_URL,
+    SECRETS,
+    add_number,
+    envelope,
+    meta_text,
+    signature,
+    signed_form,
+)
 from tests.databases import write_locked
 from tests.e2e.calling import Caller, elsewhere, open_caller, until
 from tests.e2e.members import add_member, session_headers

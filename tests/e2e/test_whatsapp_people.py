@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -169,6 +170,18 @@ async def test_a_model_that_is_away_is_stood_in_for_though_the_bot_has_functions
         assert (asked.model, [tool["function"]["name"] for tool in asked.body["tools"]]) == (
             *("openai/gpt-5.4-mini", ["handoff"]),
         )
+        await names_both_models(caller)
+
+
+async def names_both_models(caller: Caller) -> None:
+    """As everywhere: the usage goes by what was asked for, the receipt tells of what has answered, and the turn too."""
+    ((call_id, asked_for),) = caller.rows("SELECT id, model FROM calls WHERE charge > 0")
+    ((facts,),) = caller.rows("SELECT facts FROM turns")
+    receipt = await caller.receipt(call_id)
+    assert (asked_for, receipt["requested_model"]) == ("sarvam-105b", "sarvam-105b")
+    assert (receipt["model"], msgspec.json.decode(facts)["model"]) == ("openai/gpt-5.4-mini", "openai/gpt-5.4-mini")
+    models = (await caller.http.get("/api/v1/usage/summary")).json()["by_model"]
+    assert [each["model"] for each in models] == ["sarvam-105b"]
 
 
 async def test_webhooks_of_the_tenant_hear_of_each_message_once(database_url: str) -> None:

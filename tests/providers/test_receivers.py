@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from socket import gaierror
 from urllib.parse import urlsplit
@@ -15,23 +14,11 @@ import trio
 from app.providers import receivers
 from app.providers.receivers import NO_ADDRESS, REPLY_CAP, Address, Loaded, Receivers, Resolver, TooLarge, Unreachable
 from tests.certificate import self_signed
+from tests.providers.names import Names
 from tests.providers.peer import OK, Line, Peer, open_peer
 
 HEADERS = [(b"X-Test", b"1")]
 HOST = "receiver.example"
-
-
-class Names:
-    """A name server that gives these answers one after the other, the last one for ever."""
-
-    def __init__(self, *answers: Sequence[str]) -> None:
-        self._answers = list(answers)
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str) -> Sequence[Address]:
-        self.asked.append(host)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return [ip_address(each) for each in answer]
 
 
 def named(peer: Peer, path: str = "/hook", host: str = HOST) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from app.storage.database import Transaction
 from app.storage.migrations import migrate_job
-from tests.databases import ENGINES, open_view
+from tests.databases import ENGINES, Databases, open_view, sqlite_url
+from tests.storage.business import Business, make_business
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,3 +40,15 @@ def empty_url(database_url: str, request: pytest.FixtureRequest) -> Iterator[str
 def empty(empty_url: str) -> Iterator[Transaction]:
     with open_view(empty_url) as view:
         yield view
+
+
+@pytest.fixture
+def business(tmp_path: Path) -> Business:
+    """To be moved to `target`."""
+    return make_business(sqlite_url(tmp_path))
+
+
+@pytest.fixture
+def target(databases: Databases) -> Iterator[str]:
+    with databases.open_fresh() as url:
+        yield url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -14,8 +13,7 @@ from app.core.identity import Principal
 from app.storage import idempotency, keys, ledger
 from app.storage.database import Transaction
 from app.storage.ledger import Closing, StaleKey
-from app.storage.migrations import migrate_job
-from tests.databases import ON_BOTH, elsewhere, open_view
+from tests.databases import ON_BOTH
 from tests.storage.making import DAY_0, make_principal, open_call, post
 
 pytestmark = ON_BOTH
@@ -24,13 +22,6 @@ FIRST: Final = Claim("digest", "fingerprint", "req_1")
 SECOND: Final = replace(FIRST, token="req_2")
 FREE: Final = Closing("voided", "failed", 0, "none", "B6", "{}", DAY_0)
 CUT: Final = Closing("posted", "cancelled", 60, "usage_snapshot", "B3", "{}", DAY_0)
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[Transaction]:
-    elsewhere(database_url, migrate_job)
-    with open_view(database_url) as view:
-        yield view
 
 
 @pytest.fixture

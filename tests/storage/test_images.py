@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.core.times import Place
 from app.storage import images
 from app.storage.database import Transaction
 from app.storage.images import StoredImage
-from app.storage.migrations import migrate_job
-from tests.databases import ON_BOTH, elsewhere, open_view
+from app.storage.strays import strays
+from tests.databases import ON_BOTH
 from tests.storage.making import DAY_0, make_image, make_tenant
 
 pytestmark = ON_BOTH
 EVER = 0
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[Transaction]:
-    elsewhere(database_url, migrate_job)
-    with open_view(database_url) as view:
-        yield view
 
 
 @pytest.fixture
@@ -82,6 +73,6 @@ def test_another_tenant_neither_lists_nor_finds_them(db: Transaction, tenant_id:
 
 def test_strays_are_ids_without_a_row_of_a_tenant_that_is_ours(db: Transaction, tenant_id: str) -> None:
     images.store(db, tenant_id, make_image("img_1"))
-    assert images.strays(db, tenant_id, ["img_0", "img_1", "img_2"]) == ["img_0", "img_2"]
-    assert images.strays(db, tenant_id, []) == []
-    assert images.strays(db, "of another gateway", ["img_0"]) == []
+    assert strays(db, tenant_id, "images", ["img_0", "img_1", "img_2"]) == ["img_0", "img_2"]
+    assert strays(db, tenant_id, "images", []) == []
+    assert strays(db, "of another gateway", "images", ["img_0"]) == []

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.storage import responses
 from app.storage.database import Transaction
-from app.storage.migrations import migrate_job
 from app.storage.responses import StoredResponse
-from tests.databases import ON_BOTH, elsewhere, open_view
+from tests.databases import ON_BOTH
 from tests.storage.making import DAY_0, make_tenant
 
 pytestmark = ON_BOTH
 ALL = 10**9
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[Transaction]:
-    elsewhere(database_url, migrate_job)
-    with open_view(database_url) as view:
-        yield view
 
 
 @pytest.fixture

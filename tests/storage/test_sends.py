@@ -121,6 +121,16 @@ def test_a_failure_of_an_earlier_attempt_does_not_end_the_next(db: Transaction, 
     assert shop.rows(db) == ["accepted"]
 
 
+def test_a_failure_of_an_earlier_attempt_says_nothing_of_one_whose_outcome_nobody_knows(
+    db: Transaction, shop: Shop
+) -> None:
+    (one,) = shop.say(db, "hello")
+    be(db, shop, one, "unknown", attempts=2)
+    assert not tell(db, shop, "failed", reference=one)
+    assert tell(db, shop, "delivered", provider_id="wamid.2", reference=one)
+    assert shop.rows(db) == ["delivered"]
+
+
 def test_a_first_attempt_that_fails_before_its_answer_has_failed(db: Transaction, shop: Shop) -> None:
     (one,) = shop.say(db, "hello")
     be(db, shop, one, "sending", attempts=1)

@@ -20,7 +20,8 @@ from app.core.image_history import ImageDetails
 from app.core.images import Picture
 from app.storage.blobs import Blobs
 from app.storage.images import StoredImage
-from app.usecases.image_history import LINK_LIFE_S, STRAY_AFTER_S, ImageHistory
+from app.usecases.image_history import LINK_LIFE_S, ImageHistory
+from app.usecases.stray_files import STRAY_AFTER_S
 from scripts.simulator.media import PNG
 from tests.usecases.spending import BILL, Desk, ask
 
