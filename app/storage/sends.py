@@ -133,9 +133,16 @@ def apply_status(db: Transaction, tenant_id: str, number_id: str, status: Told, 
     send = _meant(db, tenant_id, status)
     if send is None or send.number_id != number_id:
         return False
+    if send.reason == "superseded":
+        return True  # its text has gone out, or will, and what is behind it with it
     if status.state == "failed":
-        return _fail(db, tenant_id, send, status, at_us)
-    late = send.state == "failed" and send.reason == "unknown_outcome"
+        may_fail = _may_fail(send, status)
+        if may_fail:
+            fail(db, tenant_id, send, status, at_us)
+        return may_fail is not None
+    late = (send.state == "failed" and send.reason == "unknown_outcome") or (
+        send.state == "dropped" and send.reason == "too_old" and send.attempts > 0  # an attempt was under way
+    )
     state = moved("unknown" if late else send.state, status.state)
     if state != send.state or not send.provider_id:
         kept = send.reason if state in ("failed", "dropped") else ""
@@ -148,19 +155,30 @@ def _meant(db: Transaction, tenant_id: str, status: Told) -> StoredSend | None:
     return by_reference or find_provided(db, tenant_id, status.provider_id)
 
 
-def _fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us: int) -> bool:
-    """One that is tried again must not fail for what an earlier attempt is told: only the id tells them apart."""
-    other = bool(send.provider_id and status.provider_id and send.provider_id != status.provider_id)
-    if send.state in ("sending", "unknown") and send.attempts > 1 and not send.provider_id:
+def _may_fail(send: StoredSend, status: Told) -> bool | None:
+    """Whether this is told of the newest attempt, and news; None when only the answer to that attempt will tell.
+
+    One that is tried again must not fail for what an earlier attempt is told: only the id tells them apart. What was
+    given up because nobody knew may turn out to have failed; were it not kept, a late answer would make it accepted.
+    """
+    if send.provider_id and status.provider_id and send.provider_id != status.provider_id:
         return False
-    if other or send.state in ("making", "queued") or moved(send.state, "failed") == send.state:
-        return True
+    certain = send.attempts <= 1 or bool(send.provider_id)
+    if send.state in ("sending", "unknown"):
+        return True if certain else None
+    if send.state == "failed" and send.reason == "unknown_outcome":
+        return certain
+    return send.state not in ("making", "queued") and moved(send.state, "failed") != send.state
+
+
+def fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us: int) -> None:
+    """It was accepted and has failed: whatever is to be done about that."""
     code = status.error_code
     error = f"{code}: {status.error}" if code else status.error
     if code in CONTENT_CODES:
         refusals.bury(db, tenant_id, send, error, at_us)
     if code in CONTENT_CODES | MEDIA_CODES and refusals.text_instead(db, tenant_id, send, error, at_us):
-        return True
+        return
     reason = "window_closed" if code in WINDOW_CODES else ""
     move(db, tenant_id, send, Change("failed", reason=reason, error=error, provider_id=status.provider_id), at_us)
     conversations.raise_flag(db, tenant_id, send.conversation_id, "send_failed")
@@ -170,4 +188,3 @@ def _fail(db: Transaction, tenant_id: str, send: StoredSend, status: Told, at_us
         fallback_template.opt_out(db, tenant_id, send, at_us)
     if code in TEMPLATE_OFF_CODES:
         fallback_template.switch_off(db, tenant_id, send, error, at_us)
-    return True

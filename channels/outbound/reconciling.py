@@ -16,11 +16,12 @@ import trio
 from app.core.bot_config import read_config
 from app.core.errors import Problem, error_places
 from app.core.identity import Clock, now_us
-from app.providers.whatsapp.line import Letter, Recipient, Sent
-from app.storage import bots, contacts, conversations, numbers, send_moves, send_queue
+from app.providers.whatsapp.line import Letter, Recipient, Sent, Undelivered
+from app.storage import bots, contacts, conversations, numbers, send_moves, send_queue, sends
 from app.storage.database import EVERY_TENANT, Database, Transaction
 from app.storage.numbers import StoredNumber
 from app.storage.send_moves import StoredSend
+from app.storage.sends import Told
 from channels.conversations import contents
 from channels.outbound.outcomes import accept, doubt, settle_unknown
 from channels.outbound.senders import Lines
@@ -93,8 +94,8 @@ class Reconciler:
             except Exception as crash:  # noqa: BLE001 - a bug: the others are dealt with all the same
                 log.error("senders.reconciling_crashed", send=send_id, errors=error_places(crash))
 
-    async def _ask(self, tenant_id: str, lost: Lost) -> Sent | Exception | None:
-        """The provider, if it can be asked: what it has, None for nothing, or why it could not be asked."""
+    async def _ask(self, tenant_id: str, lost: Lost) -> Sent | Undelivered | Exception | None:
+        """The provider, if it can be asked: what became of it there, None for nothing, or why it could not be asked."""
         send = lost.send
         try:
             line = self._lines.of(tenant_id, lost.number)
@@ -130,15 +131,20 @@ def _claim(db: Transaction, tenant_id: str, send_id: str, at_us: int) -> Lost | 
     return Lost(send._replace(lease_us=at_us + ASKING_US), number, recipient, config.on_unknown == "resend")
 
 
-def _settle(db: Transaction, tenant_id: str, lost: Lost, found: Sent | Exception | None, at_us: int) -> None:
+def _settle(
+    db: Transaction, tenant_id: str, lost: Lost, found: Sent | Undelivered | Exception | None, at_us: int
+) -> None:
     send = send_moves.find(db, tenant_id, lost.send.id)
     if send is None or send.state != "unknown" or send.lease_us != lost.send.lease_us:
         return
-    if isinstance(found, Sent):
-        if send_moves.find_provided(db, tenant_id, found.provider_id) is None:
+    if isinstance(found, Sent | Undelivered):
+        if send_moves.find_provided(db, tenant_id, found.provider_id) is not None:
+            settle_unknown(db, tenant_id, send, at_us, resend=False)  # another of the same words: nothing is certain
+        elif isinstance(found, Sent):
             accept(db, tenant_id, send, found.provider_id, at_us)
-        else:  # another of the same words: nothing is certain of ours
-            settle_unknown(db, tenant_id, send, at_us, resend=False)
+        else:
+            told = Told(found.provider_id, send.id, "failed", found.code, found.message, at_us)
+            sends.fail(db, tenant_id, send, told, at_us)
         return
     if isinstance(found, Exception) and at_us < send.updated_us + ASK_FOR_US:
         return  # the lease ends, and somebody asks again

@@ -14,7 +14,7 @@ import trio
 
 from app.core.errors import Problem
 from app.core.identity import new_uuid
-from app.providers.whatsapp.line import Checked, Content, File, FileWanted, Letter, Sent, TextContent
+from app.providers.whatsapp.line import Checked, Content, File, FileWanted, Letter, Sent, TextContent, Undelivered
 from app.storage import bots, contacts, conversations, numbers, sends
 from app.storage.bots import StoredBot
 from app.storage.contacts import StoredContact
@@ -161,7 +161,7 @@ class Provider:
 
     act: Act = take_it
     #: What `find` says, or raises.
-    found: Sent | Exception | None = None
+    found: Sent | Undelivered | Exception | None = None
     letters: list[Letter] = field(default_factory=list)
     uploads: list[bytes] = field(default_factory=list)
     upload_act: Callable[[bytes], Awaitable[str]] | None = None
@@ -202,7 +202,7 @@ class _Line:
         self.provider.uploads.append(data)
         return "media-1" if self.provider.upload_act is None else await self.provider.upload_act(data)
 
-    async def find(self, letter: Letter, since_s: float) -> Sent | None:
+    async def find(self, letter: Letter, since_s: float) -> Sent | Undelivered | None:
         if isinstance(self.provider.found, Exception):
             raise self.provider.found
         return self.provider.found

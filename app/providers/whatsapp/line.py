@@ -136,6 +136,15 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The provider took it and could not deliver it; `code` and `message` are its own, as in `Refused`."""
+
+    provider_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileWanted:
     """A file that a user sent: Meta's media id, or Twilio's URL. `sha256` is hex, "" when it is not known."""
 
@@ -196,7 +205,7 @@ class Line(Protocol):
         """
         ...
 
-    async def find(self, letter: Letter, since_s: float) -> Sent | None:
+    async def find(self, letter: Letter, since_s: float) -> Sent | Undelivered | None:
         """A message like this one that the provider has had since then (Unix seconds); None where there is none, or
         where it cannot be asked at all. Raises Refused, NotSent when it could not be asked just now.
         """

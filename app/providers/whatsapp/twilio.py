@@ -27,6 +27,7 @@ from app.providers.whatsapp.line import (
     Recipient,
     Refused,
     Sent,
+    Undelivered,
 )
 from app.providers.whatsapp.media import Downloads, Gone, checked, in_time
 from app.providers.whatsapp.twilio_errors import failure
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 #: How many of the newest messages to one user are looked through.
 LISTED: Final = 50
 LIST_CAP: Final = 1024 * 1024
+#: As a listed message says that nobody will get it.
+NOT_DELIVERED: Final = frozenset({"failed", "undelivered", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class TwilioLine:
         """The account is a part of every request: `check` has proved it."""
         return business == self._account.sid
 
-    async def find(self, letter: Letter, since_s: float) -> Sent | None:
+    async def find(self, letter: Letter, since_s: float) -> Sent | Undelivered | None:
         """The newest one since then that says the same: later ones of ours wait until this one is settled."""
         ways = listed_as(letter.content)
         if not ways:
@@ -146,7 +149,7 @@ class TwilioLine:
         if not isinstance(listed, list):
             raise NotSent("The provider's list of messages could not be read.")
         found = [each for each in listed if _says(each, ways) and _made_at(each) >= int(since_s)]
-        return Sent(max(found, key=_made_at)["sid"]) if found else None
+        return _became(max(found, key=_made_at)) if found else None
 
     async def _look(self, path: str, signs: tuple[str, str]) -> Answer:
         """An answer that is a success. Raises Refused, NotSent."""
@@ -185,6 +188,12 @@ def _says(listed: Any, ways: Sequence[tuple[str, bool]]) -> bool:
     ours = str(listed.get("direction")).startswith("outbound")
     shown = str(listed.get("body") or "").strip(), str(listed.get("num_media") or 0) != "0"
     return ours and any(shown == (text.strip(), with_file) for text, with_file in ways)
+
+
+def _became(listed: dict[str, Any]) -> Sent | Undelivered:
+    if listed.get("status") not in NOT_DELIVERED:
+        return Sent(listed["sid"])
+    return Undelivered(listed["sid"], str(listed.get("error_code") or ""), str(listed.get("error_message") or ""))
 
 
 def _made_at(listed: dict[str, Any]) -> float:

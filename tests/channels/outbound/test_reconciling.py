@@ -9,8 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from app.core.errors import Problem
-from app.providers.whatsapp.line import Letter, NotSent, Sent
+from app.providers.whatsapp.line import Letter, MediaContent, NotSent, Sent, Undelivered
 from app.storage.database import Transaction
+from channels.conversations import contents
 from channels.outbound.reconciling import ASK_FOR_US, Reconciler
 from tests.channels.sending import HOUR, LEASE, SECOND, Shop, Street, open_other, open_shop, open_street, running
 from tests.storage.making import DAY_0
@@ -74,6 +75,30 @@ async def test_what_the_provider_has_was_sent(autojump_clock: MockClock, street:
     street.provider.found = Sent("SM1")
     await reconciler(street).look()
     assert await rows(street, shop) == [("accepted", "", "SM1"), ("queued", "", "")]
+
+
+async def test_what_the_provider_could_not_deliver_has_failed_for_what_it_says(
+    autojump_clock: MockClock, street: Street
+) -> None:
+    shop = await street.do(open_shop)
+    await lose(street, shop)
+    street.provider.found = Undelivered("SM1", "63024", "no such user")
+    await reconciler(street).look()
+    found = await rows(street, shop, "state, reason, error, provider_id")
+    assert found == [("failed", "", "63024: no such user", "SM1"), ("dropped", "previous_part_failed", "", "")]
+
+
+async def test_the_text_of_a_file_that_the_provider_could_not_fetch_goes_out(
+    autojump_clock: MockClock, street: Street
+) -> None:
+    shop = await street.do(open_shop)
+    send_id = await lose(street, shop)
+    note = contents.write(MediaContent("audio", kept="med_1", voice=True, otherwise="In words"))
+    await street.do(lambda db: shop.set(db, "sends", send_id, kind=note[0], body=note[1]))
+    street.provider.found = Undelivered("SM1", "63019", "media could not be had")
+    await reconciler(street).look()
+    found = set(await rows(street, shop, "kind, state, reason"))
+    assert found == {("media", "dropped", "superseded"), ("text", "queued", "")}
 
 
 async def test_what_it_has_of_another_of_the_same_words_says_nothing_of_ours(

@@ -24,6 +24,7 @@ from app.providers.whatsapp.line import (
     Sent,
     TemplateContent,
     TextContent,
+    Undelivered,
 )
 from app.providers.whatsapp.twilio import Account
 from tests.providers.peer import Act
@@ -241,6 +242,14 @@ async def test_what_was_had_since_then_is_found_by_its_words() -> None:
         "DateSent>": "2026-01-01",
         "PageSize": "50",
     }
+
+
+@pytest.mark.parametrize("status", ["failed", "undelivered", "canceled"])
+async def test_what_was_had_and_could_not_be_delivered_says_so(status: str) -> None:
+    text = "The parcel is on its way."
+    messages = [listed("SM1", text, 1), listed("SM2", text, 2, status=status, error_code=63019, error_message=None)]
+    async with to_twilio(says(answer(200, {"messages": messages}))) as (line, _):
+        assert await line.find(LETTER, SINCE) == Undelivered("SM2", "63019", "")
 
 
 async def test_where_nothing_is_found_it_is_none() -> None:
