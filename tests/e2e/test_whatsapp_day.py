@@ -19,8 +19,9 @@ import trio
 
 from scripts.clustering.postgres import free_port
 from tests.databases import ON_BOTH, open_view
+from tests.e2e.address import run_address
 from tests.e2e.topology import Front
-from tests.e2e.whatsapp import META, PROMPT, SCOPES, open_shop
+from tests.e2e.whatsapp import META, PROMPT, SCOPES, TWILIO, open_shop
 from tests.e2e.whatsapp_books import on_phones, wrongs
 from tests.e2e.whatsapp_town import Town
 from tests.house import open_ground
@@ -46,22 +47,30 @@ REST_S: Final = 3.0
 async def test_whatever_dies_each_message_is_answered_once_charged_once_and_in_order(
     tmp_path: Path, database_url: str
 ) -> None:
-    began = trio.current_time()
-    async with open_ground(database_url, customer=SCOPES, **TIMES) as ground, AsyncExitStack() as stack:
+    began, port, chance = trio.current_time(), free_port(), random.Random(SEED)
+    at_address = {"public_url": f"http://127.0.0.1:{port}", **TIMES}
+    async with AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(open_ground(database_url, customer=SCOPES, **at_address))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         gateways = [
             Front(replace(ground.settings, port=free_port()), tmp_path / f"gateway-{number}.log", 1, stack)
             for number in range(GATEWAYS)
         ]
+        await nursery.start(run_address, port, gateways, random.Random(SEED))
         for front in gateways:
             await front.start()
-        text = await open_shop(ground, gateways[0].url, **CONFIG)
-        voice = await open_shop(ground, gateways[1].url, SECOND, bot=VOICE, **CONFIG)
-        town = Town(database_url, gateways, [text, voice], random.Random(SEED))
+        shops = [
+            await open_shop(ground, gateways[0].url, **CONFIG),
+            await open_shop(ground, gateways[1].url, SECOND, bot=VOICE, **CONFIG),
+            await open_shop(ground, gateways[0].url, TWILIO, bot=VOICE, **CONFIG),
+        ]
+        town = Town(database_url, gateways, shops, chance)
         await town.live(DAY_S, USERS)
         await town.comes_to_rest(REST_ROUNDS, REST_S)
         wrong = audit(town, trio.current_time() - began)
         for front in gateways:
             assert await front.end(signal.SIGTERM) == 0
+        nursery.cancel_scope.cancel()
     assert wrong == []
 
 

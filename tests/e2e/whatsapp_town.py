@@ -16,7 +16,7 @@ import trio
 from app.storage.database import Transaction
 from scripts.simulator.whatsapp.faults import Order
 from scripts.simulator.whatsapp.sayings import Kind, Saying
-from scripts.simulator.whatsapp.state import Pace
+from scripts.simulator.whatsapp.state import Pace, Provider
 from tests.databases import elsewhere, open_view
 from tests.e2e.topology import Front
 from tests.e2e.whatsapp import Shop
@@ -30,16 +30,22 @@ WORDS: Final = {
     "[tokens=8] [mock=fail_once:{key}] Hello?": 1,
     "[mock=bad_request] What?": 1,
 }
-#: What the provider does to a message now and then, with the code that it says.
-FAULTS: Final[tuple[tuple[str, int], ...]] = (
-    ("refuse", 131000),
-    ("refuse", 131056),
-    ("refuse", 130429),
-    ("refuse_and_fail", 131026),
-    ("fail_later", 131026),
-    *((fault, 0) for fault in ("reset", "reset_accepted", "error_500", "error_500_accepted", "garbage")),
-    *((fault, 0) for fault in ("hang_accepted", "lost", "slow")),
+#: What either provider does to a message now and then, and what it does in words of its own.
+BREAKS: Final = (
+    *("reset", "reset_accepted", "error_500", "error_500_accepted", "garbage"),
+    *("hang_accepted", "lost", "slow"),
 )
+REFUSALS: Final[dict[Provider, tuple[tuple[str, int], ...]]] = {
+    "meta": (
+        *(("refuse", code) for code in (131000, 131056, 130429)),
+        *((fault, 131026) for fault in ("refuse_and_fail", "fail_later")),
+    ),
+    "twilio": (
+        *(("refuse", code) for code in (20429, 63018)),
+        *(("fail_later", code) for code in (63018, 63024)),
+        ("refuse_and_fail", 21211),
+    ),
+}
 PACES: Final = (
     Pace(sent_s=0.02, delivered_s=0.1, read_s=0.3),
     Pace(sent_s=0.02, delivered_s=0.1, read_s=0.3, twice=True),
@@ -56,10 +62,10 @@ OUTAGE_US: Final = 150_000_000
 #: No pause between two attempts at a webhook is longer, as the simulator shortens them.
 LONGEST_PAUSE_S: Final = 1500.0
 BUSY: Final = (
-    "SELECT 1 FROM inbox WHERE state = 'pending' LIMIT 1",
-    "SELECT 1 FROM lanes WHERE due_at IS NOT NULL OR owner <> '' LIMIT 1",
-    "SELECT 1 FROM sends WHERE state IN ('making', 'queued', 'sending', 'unknown') LIMIT 1",
-    "SELECT 1 FROM calls WHERE state = 'held' LIMIT 1",
+    "SELECT COUNT(*) FROM inbox WHERE state = 'pending'",
+    "SELECT COUNT(*) FROM lanes WHERE due_at IS NOT NULL OR owner <> ''",
+    "SELECT COUNT(*) FROM sends WHERE state IN ('making', 'queued', 'sending', 'unknown')",
+    "SELECT COUNT(*) FROM calls WHERE state = 'held'",
 )
 SOONER: Final = (
     "UPDATE lanes SET lease_until = lease_until - ? WHERE lease_until > ?",
@@ -71,7 +77,9 @@ SOONER: Final = (
 
 @dataclass
 class Town:
-    """`gateways` serve all of the shops; any of them takes any webhook."""
+    """`gateways` serve all of the shops; any of them takes any webhook. Twilio's go to one address for all, which is
+    signed.
+    """
 
     database_url: str
     gateways: Sequence[Front]
@@ -108,8 +116,9 @@ class Town:
         kinds: tuple[Kind, ...] = ("text",) * 6 + ("voice", "image")
         words = self.chance.choices([*WORDS], [*WORDS.values()])[0].format(key=self.counts["said"])
         shape: dict[str, Any] = {"duplicate": self.chance.choice((0, 0, 0, 1, 3)), "together": True}
-        base, path = self.chance.choice(self.gateways).url, shop.number.callback_url.partition("/api/")[2]
-        shop.number.callback_url = f"{base}/api/{path}"
+        if shop.number.provider == "meta":
+            base, path = self.chance.choice(self.gateways).url, shop.number.callback_url.partition("/api/")[2]
+            shop.number.callback_url = f"{base}/api/{path}"
         shop.say(Saying(type=self.chance.choice(kinds), text=words), phone=phone, **shape)
         self.counts["said"] += 1
 
@@ -118,7 +127,8 @@ class Town:
         while True:
             await trio.sleep(self.chance.uniform(0.3, 1.5))
             number = self.chance.choice(self.shops).number
-            fault, code = self.chance.choice(FAULTS)
+            breaks = [(fault, 0) for fault in BREAKS]
+            fault, code = self.chance.choice([*breaks, *REFUSALS[number.provider]])
             number.orders.waiting.append(Order(fault, code, left=self.chance.choice((1, 1, 3)), delay_s=1.0))
             number.pace = self.chance.choice(PACES)
             self.counts["faults"] += 1
@@ -154,25 +164,31 @@ class Town:
                     nursery.start_soon(front.start)
 
     async def comes_to_rest(self, rounds: int, within_s: float) -> None:
-        """The provider is well again. What waits for a minute to be over is helped by an outage, at most so often."""
+        """The provider is well again. What waits for a minute to be over is helped by an outage, at most so often, when
+        nothing has moved for so long.
+        """
         for shop in self.shops:
             shop.number.orders.waiting.clear()
             shop.number.pace = PACES[0]
         for _ in range(rounds):
             self.shops[0].phones.timeline.advance(LONGEST_PAUSE_S)
-            with trio.move_on_after(within_s), open_view(self.database_url) as db:
-                while _busy(db) or self._untold():  # noqa: ASYNC110 - nobody tells
+            before: Sequence[int] = ()
+            with trio.CancelScope() as patience, open_view(self.database_url) as db:
+                while any(left := [*self._untold(), *_busy(db)]):
+                    if left != before:
+                        before, patience.deadline = left, trio.current_time() + within_s
                     await trio.sleep(0.2)
                 return
             await self.outage(signal.SIGTERM)
 
-    def _untold(self) -> bool:
-        """Webhooks are still on their way."""
-        return any(post.outcome == "waiting" for shop in self.shops for post in shop.number.posted)
+    def _untold(self) -> list[int]:
+        """Webhooks that are still on their way, and attempts at all."""
+        posted = [post for shop in self.shops for post in shop.number.posted if post.outcome == "waiting"]
+        return [len(posted), sum(post.attempts for post in posted)]
 
 
-def _busy(db: Transaction) -> bool:
-    return any(db.all(sql) for sql in BUSY)
+def _busy(db: Transaction) -> list[int]:
+    return [db.all(sql)[0][0] for sql in BUSY]
 
 
 def _minutes_pass(db: Transaction) -> None:

@@ -16,13 +16,16 @@ from app.storage import bots, ledger, numbers
 from app.storage.database import Transaction
 from scripts.simulator.whatsapp.faults import Order
 from scripts.simulator.whatsapp.sayings import Saying, Who
-from scripts.simulator.whatsapp.state import Pace
+from scripts.simulator.whatsapp.state import Pace, Provider
+from tests.channels.day import speech
+from tests.channels.day.houses import ALOUD, TWILIO
 from tests.channels.day.model import CALM, Mood
+from tests.channels.day.speech import WELL, recording
 from tests.channels.day.world import PROCESSES, Day, Event
 
 #: Users of each number.
-USERS: Final = {"1001": 20, "1002": 12, "2001": 12, "3001": 8}
-BAD_TOKEN: Final = 190
+USERS: Final = {"1001": 20, "1002": 12, "1003": 10, "2001": 12, TWILIO: 14, "3001": 8}
+BAD_TOKEN: Final[dict[Provider, int]] = {"meta": 190, "twilio": 20003}
 Action = Callable[[], Awaitable[None]]
 
 
@@ -41,6 +44,7 @@ class Doings:
         day = self._day
         day.lost_acks = day.wire.unreachable = 0.0
         day.model.mood = dict(CALM)
+        day.speech.hearing, day.speech.speaking = dict(WELL), dict(WELL)
         for account in USERS:
             day.number(account).orders.waiting.clear()
             day.number(account).pace = Pace()
@@ -70,13 +74,13 @@ class Doings:
 
     def _chatter(self, at: float) -> None:
         for account, who in self._some(3):
-            self._say(at + self._random.uniform(0, 10), account, who, [self._text()])
+            self._say(at + self._random.uniform(0, 10), account, who, [self._words(account)])
 
     def _crowd(self, at: float, size: int, account: str = "") -> None:
         for number, who in self._some(size, account):
             start = at + self._random.uniform(0, 40)
             for piece in range(self._random.randint(1, 3)):
-                self._say(start + self._random.uniform(0.5, 9) * piece, number, who, [self._text()])
+                self._say(start + self._random.uniform(0.5, 9) * piece, number, who, [self._words(number)])
 
     def _everybody(self, account: str = "") -> list[tuple[str, Who]]:
         return [(each, who) for each, people in self._people.items() if account in ("", each) for who in people]
@@ -90,6 +94,11 @@ class Doings:
 
     def _text(self) -> Saying:
         return Saying(text=f"{self._token()} what does it cost?")
+
+    def _words(self, account: str) -> Saying:
+        """Written, or spoken where the bot hears."""
+        spoken = account in ALOUD and self._random.random() < 0.5
+        return recording(self._token()) if spoken else self._text()
 
     def _at(self, at: float, act: Action) -> None:
         self.events.append(Event(max(0.5, at), act))
@@ -106,6 +115,13 @@ class Doings:
     def _mood(self, at: float, length_s: float, mood: Mood) -> None:
         self._do(at, lambda: setattr(self._day.model, "mood", dict(mood)))
         self._do(at + length_s, lambda: setattr(self._day.model, "mood", dict(CALM)))
+
+    def _speech(self, at: float, length_s: float, hearing: speech.Mood, speaking: speech.Mood) -> None:
+        def set_moods(hearing: speech.Mood, speaking: speech.Mood) -> None:
+            self._day.speech.hearing, self._day.speech.speaking = dict(hearing), dict(speaking)
+
+        self._do(at, lambda: set_moods(hearing, speaking))
+        self._do(at + length_s, lambda: set_moods(WELL, WELL))
 
     def _tell_statuses(self, account: str, pace: Pace) -> None:
         self._day.number(account).pace = pace
@@ -143,7 +159,7 @@ class Doings:
         """Its new token is taken."""
         number_id, at = self._day.business(account).number_id, self._day.now_us
         orders = self._day.number(account).orders
-        orders.waiting = [order for order in orders.waiting if order.code != BAD_TOKEN]
+        orders.waiting = [order for order in orders.waiting if order.code not in BAD_TOKEN.values()]
 
         def connect(db: Transaction, tenant_id: str) -> None:
             number = numbers.find_number(db, tenant_id, number_id)
@@ -181,13 +197,14 @@ class Doings:
             return
 
     async def _echo(self, account: str, who: Who) -> None:
-        """A person writes from the business's own phone."""
-        if who.phone:
+        """A person writes from the business's own phone, of which Twilio does not tell."""
+        if who.phone and self._day.number(account).provider == "meta":
             self._day.say(account, [(who, [Saying(type="echo", text="Meera here.")])])
 
 
 def person(account: str, number: int) -> Who:
     """Some hide their phone, of some no other id is known."""
-    phone, user_id = f"+9198{account}{number:04d}", f"IN.{account}{number:04d}"
+    ending = f"{account[-4:]}{number:04d}"
+    phone, user_id = f"+9198{ending}", f"IN.{ending}"
     kind = number % 5
     return Who(phone="" if kind == 4 else phone, user_id="" if kind == 3 else user_id, name=f"User {number}")

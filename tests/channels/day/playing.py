@@ -15,10 +15,11 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from channels.answering import lanes
+from channels.answering import hearing, lanes, voicing
 from channels.conversations import people
 from channels.inbound import sorter
 from channels.outbound import senders
+from tests.channels.day import speech
 from tests.channels.day.checks import faults
 from tests.channels.day.script import Script
 from tests.channels.day.world import Day
@@ -43,6 +44,9 @@ def played(
         patch.setattr(trio.to_thread, "run_sync", day.traffic.run_sync)
         for service in (lanes, senders, sorter):
             patch.setattr(service, "LOOK_EVERY_S", LOOK_EVERY_S)
+        patch.setattr(hearing, "plan_transcription", lambda *_: None)
+        patch.setattr(hearing, "run_transcription", speech.run_transcription)
+        patch.setattr(voicing, "run_speech", speech.run_speech)
         patch.setattr(people, "silence", partial(_silence, day, people.silence))
         patch.setattr(trio._core._run, "_r", Random(seed))
         before = structlog.get_config()

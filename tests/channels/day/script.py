@@ -11,26 +11,41 @@ import trio
 
 from scripts.simulator.whatsapp.faults import Order
 from scripts.simulator.whatsapp.sayings import Saying, Who
-from scripts.simulator.whatsapp.state import Pace
-from tests.channels.day.doings import BAD_TOKEN, USERS, Doings, person
+from scripts.simulator.whatsapp.state import Pace, Provider
+from tests.channels.day.doings import BAD_TOKEN, USERS, person
+from tests.channels.day.houses import provider_of
 from tests.channels.day.model import CALM, EVERYTHING, ILL, SLOW
+from tests.channels.day.scenes_apart import ScenesApart
 from tests.channels.day.world import PROCESSES, Day
 
 HOUR_S: Final = 3600.0
 KINDS: Final = ("image", "sticker", "voice", "document", "location", "button", "list", "flow", "call", "unsupported")
+#: What Twilio tells nothing of, or not by a kind of its own.
+METAS_OWN: Final = frozenset({"call", "unsupported", "edit", "revoke"})
 #: (fault, code)
-FAULTS: Final[tuple[tuple[str, int], ...]] = (
-    *(("refuse", code) for code in (131000, 131016, 1, 130429, 131056, 131048, 131057, 133015, 80007)),
-    *(("refuse", code) for code in (131026, 131049, 131050, 131047, 100, 132999)),
+_BREAKS: Final[tuple[tuple[str, int], ...]] = (
     *((name, 0) for name in ("reset", "reset_accepted", "hang", "hang_accepted", "error_500", "error_500_accepted")),
     *((name, 0) for name in ("garbage", "lost", "slow")),
-    *(("fail_later", 131026), ("refuse_and_fail", 131000), ("fail_later", 131047)),
 )
+FAULTS: Final[dict[Provider, tuple[tuple[str, int], ...]]] = {
+    "meta": (
+        *_BREAKS,
+        *(("refuse", code) for code in (131000, 131016, 1, 130429, 131056, 131048, 131057, 133015, 80007)),
+        *(("refuse", code) for code in (131026, 131049, 131050, 131047, 100, 132999)),
+        *(("fail_later", 131026), ("refuse_and_fail", 131000), ("fail_later", 131047)),
+    ),
+    "twilio": (
+        *_BREAKS,
+        *(("refuse", code) for code in (20429, 20429, 63018, 21610, 21211, 63016, 63021, 30999)),
+        *(("fail_later", code) for code in (63016, 63018, 63024, 63049, 30999)),
+        ("refuse_and_fail", 20429),
+    ),
+}
 #: How long the window is open still.
 LEFT_S: Final = (10, 50, 62, 66, 70, 80, 95, 120)
 
 
-class Script(Doings):
+class Script(ScenesApart):
     """The events of `hours` hours. `names` are scenes by name, all of them if there are none."""
 
     def __init__(self, day: Day, random: Random, hours: float, scenes: int, names: Sequence[str] = ()) -> None:
@@ -58,13 +73,13 @@ class Script(Doings):
         for account, who in self._some(12):
             start = at + self._random.uniform(0, 20)
             for piece in range(self._random.randint(1, 6)):
-                self._say(start + 0.8 * piece, account, who, [self._text()])
+                self._say(start + 0.8 * piece, account, who, [self._words(account)])
 
     def scene_batch(self, at: float) -> None:
         """One body with what many have written, in any order, and the same body again."""
         account = self._random.choice(list(USERS))
         people = self._random.sample(self._people[account], 7)
-        talks = [(who, [self._text() for _ in range(self._random.randint(1, 3))]) for who in people]
+        talks = [(who, [self._words(account) for _ in range(self._random.randint(1, 3))]) for who in people]
         layout = self._random.choice(["message", "change", "entry"])
         shape = {"batch": True, "layout": layout, "shuffle": True, "duplicate": self._random.randint(0, 3)}
         self._do(at, lambda: self._day.say(account, talks, **shape, together=self._random.random() < 0.5))
@@ -85,10 +100,11 @@ class Script(Doings):
     def scene_kinds(self, at: float) -> None:
         """All that is no text."""
         for account, who in self._some(10):
-            for kind in self._random.sample(KINDS, 3):
+            is_meta = provider_of(account) == "meta"
+            for kind in self._random.sample([kind for kind in KINDS if is_meta or kind not in METAS_OWN], 3):
                 captioned = self._random.random() < 0.6 or kind in ("button", "list", "flow")
                 text = self._token() if captioned else ""
-                saying = Saying(type=kind, text=text, latitude=12.5, longitude=77.5, name="Shop", choice_id="choice:1")  # type: ignore[arg-type]
+                saying = Saying(type=kind, text=text, latitude=12.5, longitude=77.5, name="Shop", choice_id="choice:1")
                 self._say(at + self._random.uniform(0, 25), account, who, [saying])
 
     def scene_changes(self, at: float) -> None:
@@ -96,10 +112,13 @@ class Script(Doings):
         for account, who in self._some(8):
 
             async def change(account: str = account, who: Who = who) -> None:
-                saying = self._text()
+                saying, is_meta = self._words(account), provider_of(account) == "meta"
                 (message_id,) = self._day.say(account, [(who, [saying])])
                 await trio.sleep(self._random.choice([0.2, 0.9, 2.5, 8.0]))
-                kind = self._random.choice(["edit", "revoke", "reaction"])
+                kinds = ["edit", "revoke", "reaction"]
+                kind = self._random.choice([each for each in kinds if is_meta or each not in METAS_OWN])
+                if saying.type == "voice" and kind == "edit":  # there are no words to change
+                    kind = "revoke"
                 text = f"{saying.text} changed" if kind == "edit" else ""
                 emoji = "+1" if kind == "reaction" else ""
                 what = Saying(type=kind, message_id=message_id, text=text, emoji=emoji)  # type: ignore[arg-type]
@@ -112,7 +131,7 @@ class Script(Doings):
         self._mood(at, 60, SLOW if self._random.random() < 0.3 else CALM)
         for account, who in self._some(10):
             start = at + self._random.uniform(0, 20)
-            self._say(start, account, who, [self._text()])
+            self._say(start, account, who, [self._words(account)])
             how = self._random.choice([self._switch_off, self._write, self._echo])
             self._at(start + self._random.uniform(0.1, 9), partial(how, account, who))
             self._say(start + self._random.uniform(5, 15), account, who, [self._text()])
@@ -151,7 +170,7 @@ class Script(Doings):
         """The provider refuses, breaks, loses its answers."""
         account = self._random.choice(list(USERS))
         for _ in range(12):
-            fault, code = self._random.choice(FAULTS)
+            fault, code = self._random.choice(FAULTS[provider_of(account)])
             order = Order(
                 fault, code, left=self._random.choice([1, 1, 2, 7]), skip=self._random.randint(0, 3), delay_s=9.0
             )
@@ -173,7 +192,7 @@ class Script(Doings):
     def scene_account(self, at: float) -> None:
         """The token of a number is not taken any more, for a minute."""
         account = self._random.choice(list(USERS))
-        self._do(at + 4, lambda: self._order(account, Order("refuse", BAD_TOKEN, left=3)))
+        self._do(at + 4, lambda: self._order(account, Order("refuse", BAD_TOKEN[provider_of(account)], left=3)))
         self._at(at + 60, partial(self._reconnect, account))
         self._crowd(at, 6, account)
 

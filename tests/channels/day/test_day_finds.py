@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from app.providers.whatsapp.line import NotSent, OutcomeUnknown
+from app.providers.whatsapp import twilio
+from app.providers.whatsapp.line import File, MediaContent, NotSent, OutcomeUnknown, TextContent
 from app.storage import bot_turns, inbox, lanes, send_moves, send_queue, sends
 from app.storage.database import Transaction
-from channels.answering import closing
+from app.storage.media import StoredMedia
+from channels.answering import closing, listening
+from channels.conversations import contents
+from channels.conversations.posting import Place, Saying, post
+from channels.media import MediaStore
 from channels.outbound import outcomes, reconciling, senders, taking
 from channels.outbound.pacing import Bucket
 from tests.channels.day.playing import played
@@ -93,6 +99,60 @@ def tell_nobody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(send_moves, "_tell", lambda *_: None)
 
 
+def understand_once_more(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bot_turns, "set_content", lambda *_: None)
+
+
+def charge_for_each_try_to_speak(patch: pytest.MonkeyPatch) -> None:
+    put = bot_turns.put_leg
+
+    def skip(db: Transaction, tenant_id: str, turn_id: str, leg: str, *more: Any) -> None:
+        if leg != "tts":
+            put(db, tenant_id, turn_id, leg, *more)
+
+    patch.setattr(bot_turns, "put_leg", skip)
+
+
+def speak_and_write(patch: pytest.MonkeyPatch) -> None:
+    made = sends.made
+
+    def both(db: Transaction, tenant_id: str, message_id: str, part: int, kind: str, body: str, at_us: int) -> bool:
+        done, note = made(db, tenant_id, message_id, part, kind, body, at_us), contents.read(kind, body)
+        if done and isinstance(note, MediaContent):
+            sql = "SELECT conversation_id, contact_id, number_id, turn_id FROM sends WHERE message_id = ?"
+            *place, turn_id = db.all(sql, message_id)[0]
+            words = Saying(note.otherwise, [TextContent(note.otherwise)], f"{turn_id}:again", "reply")
+            post(db, Place(tenant_id, *place), words, at_us)
+        return done
+
+    patch.setattr(sends, "made", both)
+
+
+def say_what_was_said_before(patch: pytest.MonkeyPatch) -> None:
+    first: list[bytes] = []
+    keep = MediaStore.keep
+
+    async def keep_first(store: MediaStore, tenant_id: str, message_id: str, file: File, name: str = "") -> StoredMedia:
+        first.append(file.data)
+        spoken = b"words:" in file.data and next(data for data in first if b"words:" in data)
+        return await keep(store, tenant_id, message_id, replace(file, data=spoken or file.data), name)
+
+    patch.setattr(MediaStore, "keep", keep_first)
+
+
+def take_any_listed_for_ours(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(twilio, "_says", lambda listed, _ways: bool(listed))
+    patch.setattr(send_moves, "find_provided", lambda *_: None)
+
+
+def never_look_at_the_list(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(twilio, "_says", lambda *_: False)
+
+
+def tell_nothing_of_what_was_not_heard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(listening, "lost", lambda _heard: [])
+
+
 ERRORS = [
     Error(keep_whatever_comes, "duplicates", "unstored"),
     Error(forget_the_lane, "fragments", "undisposed"),
@@ -106,6 +166,13 @@ ERRORS = [
     Error(forget_legs, "fragments", "miscounted"),
     Error(believe_any_status, "statuses", "unsettled"),
     Error(tell_nobody, "fragments", "untold"),
+    Error(understand_once_more, "speech", "misheard"),
+    Error(charge_for_each_try_to_speak, "speech", "overspoken"),
+    Error(speak_and_write, "speech", "said_twice"),
+    Error(say_what_was_said_before, "speech", "misspoken"),
+    Error(take_any_listed_for_ours, "asked", "unsettled"),
+    Error(never_look_at_the_list, "asked", "unasked"),
+    Error(tell_nothing_of_what_was_not_heard, "speech", "misheard"),
 ]
 
 

@@ -14,11 +14,9 @@ from typing import Any, Final, NamedTuple
 import trio
 from trio.testing import MockClock
 
-from app.core.errors import Problem
 from app.storage.database import EVERY_TENANT, Row, Transaction, open_database
 from app.storage.engines import open_engine
 from app.storage.migrations import migrate
-from channels.inbound.intake import Unsigned
 from scripts.simulator.whatsapp.phones import Phones
 from scripts.simulator.whatsapp.sayings import Saying, Shape, Who
 from scripts.simulator.whatsapp.state import Number
@@ -27,7 +25,8 @@ from tests.channels.day.clockwork import Traffic, turn_the_clock
 from tests.channels.day.houses import Business, found, simulated
 from tests.channels.day.model import Model
 from tests.channels.day.processes import Process, World
-from tests.channels.day.wire import Wire
+from tests.channels.day.speech import Speech
+from tests.channels.day.wire import HOST, Posting, Wire
 from tests.databases import open_view
 from tests.storage.making import DAY_0
 
@@ -50,14 +49,15 @@ _DUE: Final = """
 
 
 class Leaving(NamedTuple):
-    """One of our messages as it left for the provider: how long the window was still open, whether somebody had taken
-    over by then."""
+    """One of our messages as it left for the provider: how long the window was still open (None: nobody could know),
+    whether somebody had taken over by then.
+    """
 
     at_us: int
     account: str
     reference: str
     kind: str
-    window_left_s: float
+    window_left_s: float | None
     origin: str
     conversation_id: str
     autoreply: int
@@ -102,12 +102,17 @@ class Day:
     crashed: list[str] = field(default_factory=list)
     #: How often an answer to a webhook is lost on its way back.
     lost_acks: float = 0.0
+    #: What lay at the links that a provider was given.
+    fetched: dict[str, bytes] = field(default_factory=dict)
+    #: Users whose window their provider has shut before its time, by account.
+    shut: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.phones = Phones(
-            start_s=DAY_0 / 1e6, random=Random(self.random.random()), retry_scale=1.0, base_url="http://simulator.test"
+            start_s=DAY_0 / 1e6, random=Random(self.random.random()), retry_scale=1.0, base_url=f"http://{HOST}"
         )
         self.model = Model(Random(self.random.random()), self._inputs_of)
+        self.speech = Speech(Random(self.random.random()))
         self.wire = Wire(self.phones, Random(self.random.random()), self._noticed)
         self.traffic = Traffic(at_once=self.url.startswith("sqlite"))
         self.processes: list[Process | None] = [None] * PROCESSES
@@ -144,11 +149,17 @@ class Day:
             self.spoken.setdefault(message_id, Spoken(self.now_us, account, saying))
         return ids
 
+    def shut_window(self, account: str, who: Who) -> None:
+        """Its provider takes it for shut, whatever we think."""
+        self.shut.add((account, who.phone or who.user_id))
+        self.number(account).user(who.phone, who.user_id).window_until = self.phones.timeline.now()
+
     async def start(self, place: int) -> None:
         """Start the process of this place, unless it runs or nothing can."""
         running = self.processes[place]
         if not self.is_out and (running is None or not running.alive):
-            process = Process(World(self.url, self.folder, self.traffic, self.wire, self.model), lambda: self.now_us)
+            world = World(self.url, self.folder, self.traffic, self.wire, self.model, self.speech)
+            process = Process(world, lambda: self.now_us)
             self.processes[place] = process
             self._nursery.start_soon(process.run)
             await process.ready.wait()
@@ -193,7 +204,7 @@ class Day:
             async with open_database(await open_engine(self.url, synchronous="NORMAL")) as db:
                 await migrate(db)
                 self.businesses = await db.write(EVERY_TENANT, found)
-            for number in simulated():
+            for number in simulated(self.businesses):
                 self.phones.connect(number)
             with self.open_view() as self.view:
                 async with trio.open_nursery() as self._nursery:
@@ -223,7 +234,7 @@ class Day:
             self._acting -= 1
 
     def _nothing_until(self) -> float | None:
-        if self.model.flying or self.wire.flying or self._delivering or self._acting:
+        if self.model.flying or self.speech.flying or self.wire.flying or self._delivering or self._acting:
             return None
         due_us = self.rows(_DUE)[0][0]
         times = [] if due_us is None else [(due_us - DAY_0) / 1e6]
@@ -250,26 +261,22 @@ class Day:
         process = self.somebody()
         if process is None:
             return Reply(0, failure="ct")
-        try:
-            body, signature = outgoing.body or b"", outgoing.headers.get("x-hub-signature-256")
-            await process.intake.take_shared_meta(body, signature)
-        except Unsigned:
-            return Reply(401)
-        except Problem as problem:
-            return Reply(problem.status)
-        if not process.alive or self.random.random() < self.lost_acks:
+        reply = await process.serve(outgoing)
+        if reply.status == 200 and (not process.alive or self.random.random() < self.lost_acks):
             return Reply(0, failure="rt")
-        return Reply(200)
+        if outgoing.body is None and reply.status == 200:
+            self.fetched[outgoing.url] = reply.body
+        return reply
 
-    def _noticed(self, account: str, fields: dict[str, Any]) -> None:
-        reference = fields["biz_opaque_callback_data"]
-        user = self.number(account).user(fields.get("to", ""), fields.get("recipient", ""))
+    def _noticed(self, posting: Posting) -> None:
+        account, reference, kind, phone, user_id = posting
+        user = self.number(account).user(phone, user_id)
         sql = (
             "SELECT s.origin, s.conversation_id, v.autoreply FROM sends s JOIN conversations v "
             "ON v.tenant_id = s.tenant_id AND v.id = s.conversation_id WHERE s.id = ?"
         )
-        left_s = user.window_until - self.phones.timeline.now()
-        kind = fields.get("type", "text")
+        was_shut = self.shut & {(account, name) for name in (user.phone, user.user_id) if name}
+        left_s = None if was_shut else user.window_until - self.phones.timeline.now()
         self.leaving.append(Leaving(self.now_us, account, reference, kind, left_s, *self.rows(sql, reference)[0]))
 
     def _inputs_of(self, turn_id: str) -> list[str]:
