@@ -77,11 +77,13 @@ def switch_off(db: Transaction, tenant_id: str, send: StoredSend, error: str, at
     template = None if bot is None else read_config(msgspec.json.decode(bot.config)).fallback_template
     if template is None or not _same(refused, template):
         return
+    conversations.set_flag(db, tenant_id, send.conversation_id, "template_off")
+    if why_off(db, tenant_id, send.number_id, template):
+        return  # nothing waits with it any more, and of thousands that were under way each tells the same
     off = msgspec.json.encode(_Off(template.name, template.language, error)).decode()
     db.do("UPDATE numbers SET template_off = ? WHERE tenant_id = ? AND id = ?", off, tenant_id, send.number_id)
-    conversations.set_flag(db, tenant_id, send.conversation_id, "template_off")
-    for each in send_moves.waiting(db, tenant_id, "number_id", send.number_id, ("template",)):
-        if each.turn_id.endswith(BY_ITSELF) and _same(msgspec.json.decode(each.body, type=_Off), template):
+    for each in send_moves.queued_templates(db, tenant_id, send.number_id, BY_ITSELF):
+        if _same(msgspec.json.decode(each.body, type=_Off), template):
             change = Change("dropped", reason="template_off", error=error)
             send_moves.move(db, tenant_id, each, change, at_us)
             conversations.set_flag(db, tenant_id, each.conversation_id, "template_off")

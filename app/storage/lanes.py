@@ -7,9 +7,20 @@ should know of: a message that came, one that was edited, a person who took over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.storage.database import Transaction
+
+#: Both by the index `lanes_owned`: a backlog is long, and what one process works on is not.
+_TOUCHED: Final = "SELECT conversation_id, touched FROM lanes WHERE owner = ? AND owner <> ''"
+_SILENT: Final = (
+    "SELECT l.conversation_id FROM lanes l "
+    "JOIN conversations v ON v.tenant_id = l.tenant_id AND v.id = l.conversation_id "
+    "LEFT JOIN bots b ON b.tenant_id = v.tenant_id AND b.id = v.bot_id "
+    "LEFT JOIN numbers n ON n.tenant_id = v.tenant_id AND n.id = v.number_id AND n.bot_id = b.id "
+    "WHERE l.owner = ? AND l.owner <> '' "
+    "AND (COALESCE(b.is_active, 0) = 0 OR b.deleted_at IS NOT NULL OR COALESCE(n.autoreply, 0) = 0)"
+)
 
 
 class DueLane(NamedTuple):
@@ -82,8 +93,8 @@ def next_due(db: Transaction, after_us: int) -> int | None:
 
 
 def touched(db: Transaction, owner: str) -> dict[str, int]:
-    """`touched` of the lanes that `owner` works on: they are due, so one look at the few that are finds them."""
-    rows = db.all("SELECT conversation_id, touched FROM lanes WHERE due_at IS NOT NULL AND owner = ?", owner)
+    """`touched` of the lanes that `owner` works on."""
+    rows = db.all(_TOUCHED, owner)
     return {row[0]: row[1] for row in rows}
 
 
@@ -92,15 +103,7 @@ def silent(db: Transaction, owner: str) -> list[str]:
 
     Switching it off writes to none of them, however many there are.
     """
-    rows = db.all(
-        "SELECT l.conversation_id FROM lanes l "
-        "JOIN conversations v ON v.tenant_id = l.tenant_id AND v.id = l.conversation_id "
-        "LEFT JOIN bots b ON b.tenant_id = v.tenant_id AND b.id = v.bot_id "
-        "LEFT JOIN numbers n ON n.tenant_id = v.tenant_id AND n.id = v.number_id AND n.bot_id = b.id "
-        "WHERE l.due_at IS NOT NULL AND l.owner = ? "
-        "AND (COALESCE(b.is_active, 0) = 0 OR b.deleted_at IS NOT NULL OR COALESCE(n.autoreply, 0) = 0)",
-        owner,
-    )
+    rows = db.all(_SILENT, owner)
     return [row[0] for row in rows]
 
 

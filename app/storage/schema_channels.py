@@ -180,4 +180,8 @@ STEPS: Final[Steps] = (
             "ALTER TABLE numbers ADD COLUMN proven_business TEXT NOT NULL DEFAULT ''",
         ),
     ),
+    (
+        "lanes by who works on them",
+        ("CREATE INDEX lanes_owned ON lanes (owner) WHERE owner <> ''",),
+    ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from app.core.sends import GONE, State, message_status
+from app.core.sends import FURTHER, GONE, State, message_status
 from app.storage import outbox
 from app.storage.database import Transaction
 
@@ -53,6 +53,12 @@ _COLUMNS: Final = (
     "attempts, first_at, lease_until, provider_id, created_at, updated_at"
 )
 
+#: By the index `sends_next`: a number may have sent millions.
+_QUEUED_TEMPLATES: Final = (
+    f"SELECT {_COLUMNS} FROM sends WHERE tenant_id = ? AND number_id = ? AND origin = 'template' "
+    "AND state = 'queued' AND turn_id LIKE ? ORDER BY seq"
+)
+
 
 def find(db: Transaction, tenant_id: str, send_id: str) -> StoredSend | None:
     row = db.one(f"SELECT {_COLUMNS} FROM sends WHERE tenant_id = ? AND id = ?", tenant_id, send_id)
@@ -82,6 +88,11 @@ def waiting(
         sql += f" AND origin IN ({', '.join('?' * len(origins))})"
     rows = db.all(f"{sql} AND part > ? ORDER BY seq", tenant_id, value, *origins, after_part)
     return [StoredSend(*row) for row in rows]
+
+
+def queued_templates(db: Transaction, tenant_id: str, number_id: str, turn: str) -> list[StoredSend]:
+    """Templates that wait at a number and whose turn ends with this."""
+    return [StoredSend(*row) for row in db.all(_QUEUED_TEMPLATES, tenant_id, number_id, f"%{turn}")]
 
 
 def move(db: Transaction, tenant_id: str, send: StoredSend, change: Change, at_us: int) -> None:
@@ -138,6 +149,8 @@ def follow(db: Transaction, tenant_id: str, message_id: str, at_us: int, provide
         *(tenant_id, message_id),
     )
     was, now = message[0], message_status(row[0] for row in rows)
+    if was in GONE and now in FURTHER and FURTHER.index(now) < FURTHER.index(was):
+        now = was  # what goes out in place of a part begins anew, and the message does not
     if was != now or provider_id:
         db.do(
             "UPDATE messages SET status = ?, provider_id = CASE WHEN provider_id = '' THEN ? ELSE provider_id END "

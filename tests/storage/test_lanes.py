@@ -99,3 +99,13 @@ def test_a_running_turn_is_told_of_every_change(db: Transaction, tenant_id: str)
     lanes.nudge(db, tenant_id, "c")
     assert lanes.touched(db, "a") == {"c": 2}
     assert lanes.touched(db, "b") == {}
+
+
+@pytest.mark.parametrize("sql", [lanes._TOUCHED, lanes._SILENT])
+def test_what_a_process_works_on_is_found_without_a_look_at_all_that_waits(db: Transaction, sql: str) -> None:
+    if db.engine == "sqlite":
+        plan = " ".join(row[3] for row in db.all(f"EXPLAIN QUERY PLAN {sql}", "me"))
+    else:
+        db.do("SET enable_seqscan = off")
+        plan = " ".join(row[0] for row in db.all(f"EXPLAIN {sql}", "me"))
+    assert "lanes_owned" in plan

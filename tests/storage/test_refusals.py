@@ -17,7 +17,7 @@ from app.storage.sends import Told
 from channels.outbound.taking import OLD_US
 from tests.channels.sending import HOUR, SECOND, Shop, events, open_shop
 from tests.storage.making import DAY_0
-from tests.storage.test_sends import listen
+from tests.storage.telling import listen
 
 NOTE = MediaContent("audio", link="https://us/1", voice=True, otherwise="in words")
 TEMPLATE = {"name": "hello", "language": "en_US"}
@@ -124,9 +124,11 @@ def test_a_file_that_nobody_can_have_is_replaced_by_its_text_once(db: Transactio
 def test_the_text_is_told_of_by_its_own_id_and_the_file_by_none(db: Transaction, shop: Shop) -> None:
     listen(db, shop.tenant_id)
     one = accepted(db, shop, NOTE)
+    tell(db, shop, "sent", reference=one, provider_id="SM.file")
     tell(db, shop, "failed", "63019", reference=one, provider_id="SM.file")
     text = shop.take_one(db, DAY_0 + SECOND).id
     tell(db, shop, "accepted", reference=text, provider_id="SM.text")
+    assert shop.messages(db) == ["sent"]  # as it was told: no step back
     tell(db, shop, "failed", "63019", reference=one, provider_id="SM.file", at_s=3)
     tell(db, shop, "delivered", reference=text, provider_id="SM.text", at_s=3)
     assert kinds(db, shop) == [("media", "dropped", "superseded"), ("text", "delivered", "")]
@@ -149,6 +151,15 @@ def test_a_status_before_the_answer_of_the_file_changes_nothing_of_that(db: Tran
     tell(db, shop, "accepted", reference=text, provider_id="wamid.text")
     assert kinds(db, shop) == [("media", "dropped", "superseded"), ("text", "accepted", "")]
     assert [event for event, _ in events(db, shop.tenant_id)] == ["message.sent"]
+
+
+def test_late_news_of_the_file_drops_nothing_behind_it(db: Transaction, shop: Shop) -> None:
+    one, _ = shop.say(db, NOTE, "and more")
+    shop.take_one(db)
+    states: tuple[State, ...] = ("failed", "sent")
+    for state in states:
+        tell(db, shop, state, "131053", reference=one, provider_id="wamid.file")
+    assert shop.rows(db).count("queued") == 2
 
 
 def test_a_text_that_fails_too_has_failed(db: Transaction, shop: Shop) -> None:

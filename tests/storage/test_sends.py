@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
-from app.core.identity import new_uuid
 from app.core.sends import State
-from app.storage import contacts, send_moves, sends, webhooks
+from app.storage import contacts, send_moves, sends
 from app.storage.database import Transaction
 from app.storage.send_moves import Change
-from app.storage.sends import Told
-from app.storage.webhooks import StoredWebhook
 from channels.conversations import contents
-from channels.outbound.outcomes import accept
 from tests.channels.sending import SECOND, Shop, events, open_shop
 from tests.databases import BROKEN_RULE
 from tests.storage.making import DAY_0
+from tests.storage.telling import be, listen, tell
 
 TEMPLATE = {"fallback_template": {"name": "hello", "language": "en_US", "variables": {"1": "Asha"}}}
 
@@ -26,23 +21,6 @@ TEMPLATE = {"fallback_template": {"name": "hello", "language": "en_US", "variabl
 @pytest.fixture
 def shop(db: Transaction) -> Shop:
     return open_shop(db)
-
-
-def listen(db: Transaction, tenant_id: str) -> None:
-    hook = StoredWebhook(new_uuid(DAY_0), "https://hook.example/", "", "*", True, "sealed", "", 0, DAY_0, DAY_0)
-    webhooks.insert_webhook(db, tenant_id, hook)
-
-
-def tell(
-    db: Transaction, shop: Shop, state: State, *, reference: str = "", provider_id: str = "wamid.1", **more: Any
-) -> bool:
-    at_us = DAY_0 + more.get("at_s", 1) * SECOND
-    told = Told(provider_id, reference, state, more.get("code", ""), more.get("error", ""), at_us)
-    return sends.apply_status(db, shop.tenant_id, more.get("number_id", shop.number_id), told, at_us)
-
-
-def be(db: Transaction, shop: Shop, send_id: str, state: State, **values: object) -> None:
-    shop.set(db, "sends", send_id, state=state, **values)
 
 
 def test_nothing_is_said_twice_in_a_turn(db: Transaction, shop: Shop) -> None:
@@ -108,71 +86,6 @@ def test_a_message_is_as_far_as_its_slowest_part(db: Transaction, shop: Shop) ->
     tell(db, shop, "read")
     tell(db, shop, "delivered", provider_id="wamid.2")
     assert shop.messages(db) == ["delivered"]
-
-
-def test_a_failure_of_an_earlier_attempt_does_not_end_the_next(db: Transaction, shop: Shop) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "queued", attempts=1)
-    assert tell(db, shop, "failed", reference=one)
-    assert shop.rows(db) == ["queued"]
-    be(db, shop, one, "sending", attempts=2)
-    assert not tell(db, shop, "failed", reference=one), "which attempt it is about shows when the answer is there"
-    be(db, shop, one, "accepted", provider_id="wamid.2")
-    assert tell(db, shop, "failed", reference=one)
-    assert shop.rows(db) == ["accepted"]
-
-
-def test_a_failure_of_an_earlier_attempt_says_nothing_of_one_whose_outcome_nobody_knows(
-    db: Transaction, shop: Shop
-) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "unknown", attempts=2)
-    assert not tell(db, shop, "failed", reference=one)
-    assert tell(db, shop, "delivered", provider_id="wamid.2", reference=one)
-    assert shop.rows(db) == ["delivered"]
-
-
-def test_a_first_attempt_that_fails_before_its_answer_has_failed(db: Transaction, shop: Shop) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "sending", attempts=1)
-    assert tell(db, shop, "failed", reference=one)
-    assert shop.rows(db) == ["failed"]
-
-
-def test_what_was_given_up_comes_back_when_it_turns_out_to_have_arrived(db: Transaction, shop: Shop) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "failed", reason="unknown_outcome")
-    assert tell(db, shop, "read", reference=one)
-    assert shop.rows(db, "state, reason") == [("read", "")]
-
-
-def test_what_was_given_up_and_turns_out_to_have_failed_says_why_and_is_never_accepted(
-    db: Transaction, shop: Shop
-) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "failed", reason="unknown_outcome", attempts=1)
-    assert tell(db, shop, "failed", reference=one, provider_id="SM1", code="63024")
-    assert shop.rows(db, "state, reason, error") == [("failed", "", "63024: ")]
-    send = send_moves.find(db, shop.tenant_id, one)
-    assert send is not None
-    accept(db, shop.tenant_id, send, "SM1", DAY_0)
-    assert shop.rows(db, "state, provider_id") == [("failed", "SM1")]
-
-
-def test_what_was_given_up_after_several_attempts_is_not_known_by_the_failure_of_one(
-    db: Transaction, shop: Shop
-) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "failed", reason="unknown_outcome", attempts=2)
-    assert tell(db, shop, "failed", reference=one, code="63024")
-    assert shop.rows(db, "state, reason") == [("failed", "unknown_outcome")]
-
-
-def test_what_was_too_old_to_be_sent_again_may_have_arrived_the_first_time(db: Transaction, shop: Shop) -> None:
-    (one,) = shop.say(db, "hello")
-    be(db, shop, one, "dropped", reason="too_old", attempts=1)
-    assert tell(db, shop, "read", reference=one)
-    assert shop.rows(db, "state, reason") == [("read", "")]
 
 
 def test_a_window_that_turns_out_to_be_shut_drops_the_rest_and_offers_the_template_once(db: Transaction) -> None:
