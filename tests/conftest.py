@@ -27,10 +27,17 @@ settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_was() -> Iterator[None]:
-    """A logger that is cached under one configuration is deaf to `capture_logs` under the next: no test may do that."""
+def log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that a test runs in this process leaves the log alone: a logger that is cached under one configuration
+    is deaf to `capture_logs` under the next.
+    """
+    for module in ("app.__main__", "scripts.cluster", "scripts.launch"):
+        monkeypatch.setattr(f"{module}.configure_log", lambda _level: None)
+    before = structlog.get_config()
     yield
-    assert not structlog.get_config()["cache_logger_on_first_use"], "the test let a command configure the log"
+    caches = structlog.get_config()["cache_logger_on_first_use"]
+    structlog.configure(**before)
+    assert not caches, "the test let a command configure the log"
 
 
 @pytest.fixture(scope="session")

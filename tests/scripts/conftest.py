@@ -13,13 +13,6 @@ from scripts.launching.directory import DataDirectory, open_directory
 from tests.scripts.acme import SECRET, Write
 
 
-@pytest.fixture(autouse=True)
-def no_log_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that a test runs in this process leaves the log of all the other tests alone."""
-    for module in ("app.__main__", "scripts.cluster", "scripts.launch"):
-        monkeypatch.setattr(f"{module}.configure_log", lambda _level: None)
-
-
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[DataDirectory]:
     with open_directory(tmp_path / "data") as opened:
