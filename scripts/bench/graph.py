@@ -27,6 +27,7 @@ class Graph:
     arrived: trio.Event = field(default_factory=trio.Event)
 
     async def serve(self, port: int, task_status: trio.TaskStatus[None]) -> None:
+        # Its task status tells of the listeners, and nobody asks for them.
         await trio.serve_tcp(self._connection, port, host="127.0.0.1", task_status=task_status)  # type: ignore[arg-type]
 
     @property

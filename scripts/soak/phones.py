@@ -140,12 +140,14 @@ def _left(db: Transaction) -> Left:
         "sends WHERE state = 'queued'",
         "sends WHERE state IN ('sending', 'unknown')",
     )
+    # The tables are named a few lines above.
     unsorted, unanswered, *unsent = (int(db.all(f"SELECT COUNT(*) FROM {rows}")[0][0]) for rows in counted)  # noqa: S608
     return Left(unsorted, unanswered, sum(unsent))
 
 
 def _said(db: Transaction, number_id: str) -> tuple[int, list[Reply], int]:
     at_number = "JOIN conversations v ON v.tenant_id = x.tenant_id AND v.id = x.conversation_id WHERE v.number_id = ?"
+    # Both sentences are our own words; the number is a value.
     messages = db.all(f"SELECT COUNT(*) FROM messages x {at_number} AND x.role = 'user'", number_id)  # noqa: S608
     replies = db.all(
         f"SELECT v.external_id, x.state, x.reason, COUNT(*) FROM sends x {at_number} "  # noqa: S608 - our own words

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import trio
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.identity import new_uuid
 from app.core.numbers import VERIFY_CONTEXT, Secrets, secrets_context
@@ -169,7 +169,7 @@ class Mailroom:
 
 def key_of(update: Update) -> str:
     provider_id = getattr(update, "provider_id", None)
-    return f"{provider_id}:{update.status}" if provider_id else update.id  # type: ignore[union-attr]
+    return f"{provider_id}:{update.status}" if provider_id else update.id  # type: ignore[union-attr]  # others have an id
 
 
 @asynccontextmanager

@@ -295,3 +295,9 @@ def events(db: Transaction, tenant_id: str) -> Sequence[tuple[str, dict[str, Any
     """What webhooks are told, oldest first."""
     rows = db.all("SELECT event, body FROM deliveries WHERE tenant_id = ? ORDER BY created_at, id", tenant_id)
     return [(row[0], msgspec.json.decode(row[1])["data"]) for row in rows]
+
+
+async def states(street: Street, shop: Shop, columns: str = "state") -> list[object]:
+    """These columns of what the shop sends, oldest first."""
+    found: list[object] = await street.db.read("*", lambda db: shop.rows(db, columns))
+    return found

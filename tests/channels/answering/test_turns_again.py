@@ -128,7 +128,7 @@ async def test_an_organisation_that_is_suspended_while_functions_run_ends_the_tu
         return "", calls(("price", {}), ("price", {}))
 
     shop.script = asks_twice
-    shop.hooks.post = suspended  # type: ignore[method-assign]
+    shop.hooks.post = suspended  # type: ignore[method-assign]  # no host
     await shop.hear("what is the tea?")
     await shop.play()
     assert await shop.dispositions() == ["no_credits"]

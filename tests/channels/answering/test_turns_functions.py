@@ -64,7 +64,7 @@ async def test_a_function_that_fails_is_told_to_the_model(database_url: str) -> 
         async def away(url: str, headers: Any, body: bytes) -> Any:
             raise Unreachable("no")
 
-        stage.hooks.post = away  # type: ignore[method-assign]
+        stage.hooks.post = away  # type: ignore[method-assign]  # no host
         await stage.hear("what is the tea?")
         await stage.play()
         assert stage.asked[1]["messages"][-1]["content"] == '{"error":"it could not be reached"}'

@@ -121,7 +121,7 @@ class Script(ScenesApart):
                     kind = "revoke"
                 text = f"{saying.text} changed" if kind == "edit" else ""
                 emoji = "+1" if kind == "reaction" else ""
-                what = Saying(type=kind, message_id=message_id, text=text, emoji=emoji)  # type: ignore[arg-type]
+                what = Saying(type=kind, message_id=message_id, text=text, emoji=emoji)  # type: ignore[arg-type]  # a Kind
                 self._day.say(account, [(who, [what])])
 
             self._at(at + self._random.uniform(0, 20), change)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from app.storage import send_queue
 from app.storage.database import Transaction
 from app.storage.send_queue import Pace
 from channels.outbound.taking import ERROR_US, LOOK_US, OLD_US, Idle
-from tests.channels.sending import HOUR, SECOND, Shop, Street, open_shop, open_street, running
+from tests.channels.sending import HOUR, SECOND, Shop, Street, open_shop, running
 from tests.databases import ON_BOTH
 from tests.storage.making import DAY_0
 
@@ -22,12 +21,6 @@ from tests.storage.making import DAY_0
 @pytest.fixture
 def shop(db: Transaction) -> Shop:
     return open_shop(db)
-
-
-@pytest.fixture
-async def street(database_url: str) -> AsyncIterator[Street]:
-    async with open_street(database_url) as opened:
-        yield opened
 
 
 @ON_BOTH

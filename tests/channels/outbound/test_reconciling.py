@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 import trio
 from trio.testing import MockClock
 
@@ -13,16 +10,10 @@ from app.providers.whatsapp.line import Letter, MediaContent, NotSent, Sent, Und
 from app.storage.database import Transaction
 from channels.conversations import contents
 from channels.outbound.reconciling import ASK_FOR_US, Reconciler
-from tests.channels.sending import HOUR, LEASE, SECOND, Shop, Street, open_other, open_shop, open_street, running
+from tests.channels.sending import HOUR, LEASE, SECOND, Shop, Street, open_other, open_shop, running
 from tests.storage.making import DAY_0
 
 MINUTE = 60 * SECOND
-
-
-@pytest.fixture
-async def street(database_url: str) -> AsyncIterator[Street]:
-    async with open_street(database_url) as opened:
-        yield opened
 
 
 async def lose(street: Street, shop: Shop, *, since_us: int = MINUTE + SECOND) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -16,25 +15,8 @@ from app.storage.sends import Told
 from channels.bell import Bell
 from channels.conversations import contents
 from channels.outbound.senders import DRAIN_S, LATE, MOST_OF_NUMBER, SEND_S
-from tests.channels.sending import Shop, Street, open_shop, open_street, running
+from tests.channels.sending import Shop, Street, open_shop, running, states
 from tests.storage.making import DAY_0
-
-
-@pytest.fixture
-async def street(database_url: str) -> AsyncIterator[Street]:
-    async with open_street(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def shop(street: Street) -> Shop:
-    made: Shop = await street.do(open_shop)
-    return made
-
-
-async def states(street: Street, shop: Shop, columns: str = "state") -> list[object]:
-    found: list[object] = await street.db.read("*", lambda db: shop.rows(db, columns))
-    return found
 
 
 async def test_what_is_queued_is_sent_once_with_our_reference(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -12,25 +10,8 @@ from app.core.errors import Problem
 from app.providers.whatsapp.line import File, MediaContent, Refused, TextContent
 from app.storage.media import StoredMedia
 from channels.outbound.enclosing import TWILIO_MOST, Files
-from tests.channels.sending import Shop, Street, open_shop, open_street, running
+from tests.channels.sending import Shop, Street, open_shop, running, states
 from tests.storage.making import DAY_0
-
-
-@pytest.fixture
-async def street(database_url: str) -> AsyncIterator[Street]:
-    async with open_street(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def shop(street: Street) -> Shop:
-    made: Shop = await street.do(open_shop)
-    return made
-
-
-async def states(street: Street, shop: Shop, columns: str = "state") -> list[object]:
-    found: list[object] = await street.db.read("*", lambda db: shop.rows(db, columns))
-    return found
 
 
 class Store:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,12 +23,6 @@ from tests.storage.making import DAY_0
 
 #: So many conversations, with so many turns of so many parts.
 TALKS, TURNS, PARTS = 6, 3, 3
-
-
-@pytest.fixture
-async def street(database_url: str) -> AsyncIterator[Street]:
-    async with open_street(database_url) as opened:
-        yield opened
 
 
 @ON_BOTH
